@@ -1,0 +1,1 @@
+"""Device models: the hub, the meters and the display, as physics over `emulator`'s floors 0 to 2."""

@@ -1,0 +1,56 @@
+"""The command `smets1`: one module per verb, loaded when the verb is used.
+
+Every verb module exposes `command`, a click command. Errors of the project's own tree end as one line on stderr and
+exit code 2 (`InputError`) or 1; no traceback reaches a user.
+"""
+
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+from emulator import __version__
+from emulator.errors import EmulatorError, InputError
+
+VERBS: Final = {
+    "migrate": "migrate an estate in virtual time, and audit it",
+    "estate": "import, validate and show estates",
+    "decode": "show any frame as a tree, decrypted when given keys",
+}
+
+
+class Verbs(click.Group):
+    """Imports a verb's module only when it is called: `smets1 --help` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command = import_module(f"emulator.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=Verbs)
+@click.version_option(__version__, prog_name="smets1")
+def group() -> None:
+    """Emulate SMETS1 meters, communications hubs and the link behind them."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: turns the project's errors into one line and an exit code."""
+    try:
+        group.main(args=arguments, prog_name="smets1", standalone_mode=True)
+    except InputError as error:
+        click.echo(f"smets1: {error}", err=True)
+        sys.exit(2)
+    except EmulatorError as error:
+        click.echo(f"smets1: {error}", err=True)
+        sys.exit(1)
