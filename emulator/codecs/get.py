@@ -1,0 +1,99 @@
+"""GET: reading attributes, in every form of request and response (DLMS UA 1000-2 9.3.6, 9.5).
+
+`invoke` is always the whole invoke-id-and-priority byte: bits 0 to 3 the id, bit 6 the service class (confirmed), bit 7
+the priority. It is carried and echoed, never taken apart on the hot path.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from emulator.codecs.axdr import Data
+
+
+class DataAccessResult(IntEnum):
+    """Why an attribute was not read or written; 0 is success (DLMS UA 1000-2, Data-Access-Result)."""
+
+    SUCCESS = 0
+    HARDWARE_FAULT = 1
+    TEMPORARY_FAILURE = 2
+    READ_WRITE_DENIED = 3
+    OBJECT_UNDEFINED = 4
+    OBJECT_CLASS_INCONSISTENT = 9
+    OBJECT_UNAVAILABLE = 11
+    TYPE_UNMATCHED = 12
+    SCOPE_OF_ACCESS_VIOLATED = 13
+    DATA_BLOCK_UNAVAILABLE = 14
+    LONG_GET_ABORTED = 15
+    NO_LONG_GET_IN_PROGRESS = 16
+    LONG_SET_ABORTED = 17
+    NO_LONG_SET_IN_PROGRESS = 18
+    DATA_BLOCK_NUMBER_INVALID = 19
+    OTHER_REASON = 250
+
+
+@dataclass(slots=True)
+class SelectiveAccess:
+    """Which part of the attribute: `selector` 0 to 255, its meaning fixed by the class."""
+
+    selector: int
+    parameters: Data
+
+
+@dataclass(slots=True)
+class AttributeRef:
+    """`logical_name` is 6 bytes (OBIS); `attribute` a signed byte, 0 meaning all of them."""
+
+    class_id: int
+    logical_name: bytes
+    attribute: int
+    access: SelectiveAccess | None = None
+
+
+@dataclass(slots=True)
+class GetRequest:
+    """One attribute (C0 01)."""
+
+    invoke: int
+    attribute: AttributeRef
+
+
+@dataclass(slots=True)
+class GetRequestNext:
+    """The next block of a long answer; `block` is the number received last, 32 bits (C0 02)."""
+
+    invoke: int
+    block: int
+
+
+@dataclass(slots=True)
+class GetRequestList:
+    """Several attributes (C0 03)."""
+
+    invoke: int
+    attributes: tuple[AttributeRef, ...]
+
+
+@dataclass(slots=True)
+class GetResponse:
+    """`result` is the datum, or an int: the data-access-result (C4 01)."""
+
+    invoke: int
+    result: Data | int
+
+
+@dataclass(slots=True)
+class GetResponseBlock:
+    """`result` is the raw bytes of this block, or an int: the data-access-result (C4 02)."""
+
+    invoke: int
+    last: bool
+    block: int
+    result: bytes | int
+
+
+@dataclass(slots=True)
+class GetResponseList:
+    """One result for each attribute asked for (C4 03)."""
+
+    invoke: int
+    results: tuple[Data | int, ...]

@@ -1,0 +1,54 @@
+"""Initiate: what the two ends agree on when they associate (DLMS UA 1000-2 9.4, 9.5)."""
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+
+class Conformance(IntFlag):
+    """The 24 conformance bits, the first bit of the standard being the most significant (DLMS UA 1000-2 9.4.6.1)."""
+
+    GENERAL_PROTECTION = 1 << 22
+    GENERAL_BLOCK_TRANSFER = 1 << 21
+    READ = 1 << 20
+    WRITE = 1 << 19
+    UNCONFIRMED_WRITE = 1 << 18
+    DELTA_VALUE_ENCODING = 1 << 17
+    ATTRIBUTE_0_WITH_SET = 1 << 15
+    PRIORITY = 1 << 14
+    ATTRIBUTE_0_WITH_GET = 1 << 13
+    BLOCK_TRANSFER_WITH_GET = 1 << 12
+    BLOCK_TRANSFER_WITH_SET = 1 << 11
+    BLOCK_TRANSFER_WITH_ACTION = 1 << 10
+    MULTIPLE_REFERENCES = 1 << 9
+    INFORMATION_REPORT = 1 << 8
+    DATA_NOTIFICATION = 1 << 7
+    ACCESS = 1 << 6
+    PARAMETERIZED_ACCESS = 1 << 5
+    GET = 1 << 4
+    SET = 1 << 3
+    SELECTIVE_ACCESS = 1 << 2
+    EVENT_NOTIFICATION = 1 << 1
+    ACTION = 1 << 0
+
+
+@dataclass(slots=True)
+class InitiateRequest:
+    """`conformance` 24 bits (see `Conformance`), `max_pdu` 16 bits, `quality` a signed byte or None."""
+
+    dedicated_key: bytes | None
+    response_allowed: bool
+    quality: int | None
+    version: int
+    conformance: int
+    max_pdu: int
+
+
+@dataclass(slots=True)
+class InitiateResponse:
+    """`vaa` is the VAA name: 0x0007 for logical-name referencing."""
+
+    quality: int | None
+    version: int
+    conformance: int
+    max_pdu: int
+    vaa: int
