@@ -1,8 +1,8 @@
 """The world of one cell: pops what is due, calls one machine, carries out what it answered.
 
-It knows no protocol. A frame put on a port goes onto the wire behind that port; a wire is a row of stages, each of which
-says when the payload reaches the next (never, twice, changed: that is the wire's business and where mischief lives),
-and at its end the wire names the machine and port that hear it.
+It knows no protocol. A frame put on a port goes onto the wire behind that port; a wire is a row of stages, each of
+which says when the payload reaches the next (never, twice, changed: that is the wire's business and where mischief
+lives), and at its end the wire names the machine and port that hear it.
 
 An installation nobody has business with is asleep: the world counts what is under way for each one, and when the count
 falls to nothing tells the roster, which turns the objects back into a row. A wake further off than `DOZE` does
@@ -27,7 +27,9 @@ class Wire(Protocol):
 
     stages: int
 
-    def carry(self, stage: int, installation: int, payload: Any, now: Instant, number: int) -> Iterable[tuple[int, Any]]:
+    def carry(
+        self, stage: int, installation: int, payload: Any, now: Instant, number: int
+    ) -> Iterable[tuple[int, Any]]:
         """The payload enters leg `stage` at `now`: when (delay in µs, not negative) and as what it leaves it.
 
         Nothing is loss, two items a duplicate."""
