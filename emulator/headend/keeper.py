@@ -1,7 +1,7 @@
 """The keeper's memory: which keys the head end believes each device holds.
 
-A belief is a *generation*, not a key. Generation 0 is what the old operator handed over; every later one is derived from
-the keeper's secret, the device's system title and the generation, so 150,000 homes of custody are a few bytes each and
+A belief is a *generation*, not a key. Generation 0 is what the old operator handed over; every later one is derived
+from the keeper's secret, the device's place and the generation, so 150,000 homes of custody are a few bytes each and
 nothing but the secret has to be kept from prying eyes. Two hierarchies move apart: the *data* keys (EK and AK, always
 changed as a pair) and the *master* key. Each has a live generation, perhaps a candidate, and the highest
 generation ever handed out, so that a candidate given up in doubt is never handed out again for something else.

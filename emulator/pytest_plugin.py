@@ -1,0 +1,1 @@
+"""The pytest plugin: an emulated estate as a fixture."""
