@@ -1,0 +1,453 @@
+"""COSEM objects: shared by all devices of a model, told each time which device is meant and what time it is.
+
+The obvious way, an object per meter with its values inside, costs 100 kB a meter and must be saved whole. Here an object
+is a flyweight. It has a class, a logical name and a *binding* per attribute, which says where the value comes from:
+
+- `constant(data)`: the same on every device of the model, never written;
+- `computed(read, write)`: a function of (device, now); physics lives behind these;
+- `stored(default, check)`: the default of the model until somebody writes; what was written is kept in
+  `device.deviations` under (class id, logical name, attribute). Writing the default again forgets the entry, so a
+  device that deviates in nothing has an empty dict and an empty snapshot.
+
+Attribute numbers below zero are a class's own memory (image blocks, a relay's state): never reachable from the wire, kept
+and saved like any other deviation.
+
+An attribute or method that a class does not have is refused with *object-undefined*, one that may not be touched
+with *read-write-denied*; access rights per client are checked before, in `server`, and are no business of an object.
+A refusal is an exception that carries the standard's result code, because a method may be four calls deep (a
+script that writes an attribute that checks a type) when it finds that it must not.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
+
+from emulator.codecs.action import ActionResult
+from emulator.codecs.axdr import Data, Tag
+from emulator.codecs.get import DataAccessResult, SelectiveAccess
+from emulator.errors import EmulatorError, UsageError
+from emulator.kernel.effects import Instant
+
+if TYPE_CHECKING:
+    from emulator.crypto.keys import ContextStore
+
+Key: TypeAlias = tuple[int, bytes, int]
+"""(class id, logical name, attribute): where a deviation is kept. Attribute numbers fit a signed byte."""
+
+BROADCAST: Final = -1
+"""The entry of `Device.contexts` whose EK is the broadcast key, for a device that listens to broadcasts."""
+
+DEDICATED: Final = -2
+"""The entry of `Device.contexts` lent to the dedicated key of one association, for a device that offers ded- services."""
+
+
+class AccessRefused(EmulatorError):  # noqa: N818 - a refusal is an answer, not an error
+    """An attribute was not read or written; `result` is the data-access-result to send."""
+
+    def __init__(self, result: DataAccessResult, reason: str = "") -> None:
+        super().__init__(result, reason)
+        self.result = result
+        self.reason = reason
+
+
+class ActionRefused(EmulatorError):  # noqa: N818
+    """A method was not carried out; `result` is the action-result to send."""
+
+    def __init__(self, result: ActionResult, reason: str = "") -> None:
+        super().__init__(result, reason)
+        self.result = result
+        self.reason = reason
+
+
+class Association(Protocol):
+    """What an object may ask about the conversation a request came by (`association.Association`)."""
+
+    client_sap: int
+
+    @property
+    def established(self) -> bool: ...
+
+    def status(self) -> int: ...
+
+    def context_info(self) -> Data: ...
+
+    def check_reply(self, device: "Device", reply: bytes) -> bytes: ...
+
+
+class Device(Protocol):
+    """What this room needs of a device. Implemented by the machines of `devices`; by a small one in the tests."""
+
+    installation: int
+    deviations: dict[Key, Data]
+    """Everything that was written or remembered and differs from the model; saved with the device."""
+    store: "ContextStore"
+    contexts: Mapping[int, int]
+    """Client SAP -> index of its security context in `store`; see also `BROADCAST` and `DEDICATED`."""
+    objects: "ObjectTree"
+    association: Association | None
+    """The association that the request being answered came by; None outside of a request. Set by the server."""
+    pending: list[Callable[[], None]]
+    """What takes effect once the answer has been made (new keys, one entry each). The server empties it in order; a
+    fault may cut it short, which is how a torn pair of keys comes about."""
+
+    def note(self, kind: str, *detail: Any) -> None:
+        """Tell the journal. `detail` is ints, strings, bytes and tuples of them; never a key."""
+
+    def wake_at(self, at: Instant) -> None:
+        """Ask to be woken at `at`."""
+
+    def emit(self, body: Data, code: int) -> None:
+        """Send `body` as a DataNotification to the push destination; `code` is the alert code (0: a plain push)."""
+
+    def chance(self, place: str) -> int:
+        """64 keyed bits; the same question at the same event gives the same answer."""
+
+    def challenge(self) -> bytes:
+        """16 fresh bytes for an authentication challenge."""
+
+    def key_installed(self, client_sap: int, key_id: int, now: Instant) -> None:
+        """A key has been taken into use (0 EK, 1 broadcast, 2 AK, 3 master). Called after each one."""
+
+
+Read: TypeAlias = Callable[[Device, Instant], Data]
+Write: TypeAlias = Callable[[Device, Data, Instant], None]
+Check: TypeAlias = Callable[[Data], bool]
+Changed: TypeAlias = Callable[[Device, Data, Instant], None]
+
+
+class Attribute:
+    """A binding before it knows which attribute of which object it serves. Made by the functions below."""
+
+    __slots__ = ("bind", "default")
+
+    def __init__(self, bind: Callable[[Key], tuple[Read, Write | None]], default: Data | None = None) -> None:
+        self.bind = bind
+        self.default = default
+        """What every device of the model starts with, where that is one value."""
+
+
+def constant(data: Data) -> Attribute:
+    """The same value on every device of the model; a write is denied."""
+
+    def bind(key: Key) -> tuple[Read, Write | None]:
+        return (lambda device, now: data), None
+
+    return Attribute(bind, data)
+
+
+def computed(read: Read, write: Write | None = None) -> Attribute:
+    """A function of (device, now). Without `write`, a write is denied; `write` refuses with `AccessRefused`."""
+
+    def bind(key: Key) -> tuple[Read, Write | None]:
+        return read, write
+
+    return Attribute(bind)
+
+
+def stored(
+    default: Data | Callable[[Device], Data],
+    check: Check | None = None,
+    *,
+    changed: Changed | None = None,
+    before: Changed | None = None,
+) -> Attribute:
+    """A value that can be written; until then `default`, which may depend on the device.
+
+    `check(data)` says whether a written value is acceptable; without it the value must have the same shape as the default
+    (`same_shape`), or, when the default depends on the device, the same shape as that. A value that fails is refused with
+    *type-unmatched*. `before(device, data, now)` runs first and may raise `AccessRefused`; `changed(device, data, now)`
+    runs after the write.
+    """
+    given = default if isinstance(default, Data) else None
+    make = None if isinstance(default, Data) else default
+
+    def bind(key: Key) -> tuple[Read, Write | None]:
+        def read(device: Device, now: Instant) -> Data:
+            if device.deviations:
+                value = device.deviations.get(key)
+                if value is not None:
+                    return value
+            if given is not None:
+                return given
+            assert make is not None
+            return make(device)
+
+        def write(device: Device, data: Data, now: Instant) -> None:
+            start = given if given is not None else make(device)  # type: ignore[misc]
+            if not (same_shape(data, start) if check is None else check(data)):
+                raise AccessRefused(DataAccessResult.TYPE_UNMATCHED, "not the type of this attribute")
+            if before is not None:
+                before(device, data, now)
+            if data == start:
+                device.deviations.pop(key, None)
+            else:
+                device.deviations[key] = data
+            if changed is not None:
+                changed(device, data, now)
+
+        return read, write
+
+    return Attribute(bind, given)
+
+
+def same_shape(data: Data, like: Data) -> bool:
+    """Whether `data` has the type of `like`: the same tag; member by member in a structure; in an array every element
+    like the first one of `like` (any elements of one tag when that is empty). An octet string may stand for a date, time or
+    date-time of the same length, and the other way round."""
+    if data.tag != like.tag:
+        lengths = {Tag.DATE_TIME: 12, Tag.DATE: 5, Tag.TIME: 4}
+        if like.tag in lengths and data.tag == Tag.OCTET_STRING:
+            return len(data.value) == lengths[Tag(like.tag)]
+        return False
+    if data.tag == Tag.STRUCTURE:
+        return len(data.value) == len(like.value) and all(
+            same_shape(one, other) for one, other in zip(data.value, like.value, strict=True)
+        )
+    if data.tag == Tag.ARRAY:
+        if like.value:
+            return all(same_shape(item, like.value[0]) for item in data.value)
+        return len({item.tag for item in data.value}) <= 1
+    return True
+
+
+def is_tag(*tags: int) -> Check:
+    """A check that accepts these tags, whatever the value."""
+    return lambda data: data.tag in tags
+
+
+def octets(minimum: int, maximum: int) -> Check:
+    """A check for an octet string of `minimum` to `maximum` bytes."""
+    return lambda data: data.tag == Tag.OCTET_STRING and minimum <= len(data.value) <= maximum
+
+
+def obis(text: str) -> bytes:
+    """The 6 bytes of a logical name written as "0-0:1.0.0.255" or "0.0.1.0.0.255"; the last part may be left out."""
+    parts = text.replace("-", ".").replace(":", ".").split(".")
+    try:
+        name = bytes(int(part) for part in parts)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a logical name") from None
+    if len(name) == 5:
+        name += b"\xff"
+    if len(name) != 6:
+        raise UsageError(f"{text!r} is not a logical name: six numbers are wanted")
+    return name
+
+
+def obis_text(name: bytes) -> str:
+    """A logical name for people: "0-0:1.0.0.255"."""
+    a, b, c, d, e, f = name
+    return f"{a}-{b}:{c}.{d}.{e}.{f}"
+
+
+class CosemObject:
+    """One object of a model. Subclasses give `class_id`, bind their attributes and list their methods.
+
+    `attributes` are the bindings of attributes 2, 3, ... in order; attribute 1 is always the logical name.
+    """
+
+    class_id: ClassVar[int]
+    methods: ClassVar[Mapping[int, str]] = {}
+    """Method id -> its name in the Blue Book; `act_<name>` carries it out."""
+    selective: ClassVar[frozenset[int]] = frozenset()
+    """Attributes that can be read in part; `select` does it."""
+
+    __slots__ = ("_acts", "_reads", "_writes", "logical_name", "name", "version")
+
+    def __init__(
+        self, logical_name: bytes | str, attributes: Iterable[Attribute], *, name: str = "", version: int = 0
+    ) -> None:
+        self.logical_name: bytes = obis(logical_name) if isinstance(logical_name, str) else logical_name
+        if len(self.logical_name) != 6:
+            raise UsageError("a logical name has 6 bytes")
+        self.name = name
+        self.version = version
+        reads: list[Read | None] = [None]
+        writes: list[Write | None] = [None]
+        own_name = constant(Data(Tag.OCTET_STRING.value, self.logical_name))
+        for number, attribute in enumerate((own_name, *attributes), 1):
+            read, write = attribute.bind((self.class_id, self.logical_name, number))
+            reads.append(read)
+            writes.append(write)
+        self._reads = tuple(reads)
+        self._writes = tuple(writes)
+        acts: dict[int, Callable[[Device, Data, Instant], Data | None]] = {}
+        for number, method in self.methods.items():
+            acts[number] = getattr(self, f"act_{method}")
+        self._acts = acts
+
+    @property
+    def attribute_count(self) -> int:
+        """How many attributes this object has, the logical name included."""
+        return len(self._reads) - 1
+
+    @property
+    def method_count(self) -> int:
+        return len(self._acts)
+
+    @property
+    def method_ids(self) -> tuple[int, ...]:
+        return tuple(self._acts)
+
+    def writable(self, attribute: int) -> bool:
+        """Whether the binding of an attribute takes writes at all."""
+        return 0 < attribute < len(self._writes) and self._writes[attribute] is not None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {obis_text(self.logical_name)} {self.name}>"
+
+    def get(self, device: Device, attribute: int, access: SelectiveAccess | None, now: Instant) -> Data:
+        """The value of an attribute on `device` at `now`, or the part of it that `access` asks for.
+
+        Raises `AccessRefused`: object-undefined for an attribute the class does not have, scope-of-access-violated for
+        a selection the attribute does not offer.
+        """
+        if not 0 < attribute < len(self._reads):
+            raise AccessRefused(DataAccessResult.OBJECT_UNDEFINED, "no such attribute")
+        if access is not None:
+            if attribute not in self.selective:
+                raise AccessRefused(DataAccessResult.SCOPE_OF_ACCESS_VIOLATED, "no selective access here")
+            return self.select(device, attribute, access, now)
+        return self._reads[attribute](device, now)  # type: ignore[misc]
+
+    def read(self, device: Device, attribute: int, now: Instant) -> Data:
+        """`get` without selection, for callers inside the house."""
+        return self.get(device, attribute, None, now)
+
+    def set(self, device: Device, attribute: int, data: Data, now: Instant) -> None:
+        """Write an attribute. Raises `AccessRefused`."""
+        if not 0 < attribute < len(self._writes):
+            raise AccessRefused(DataAccessResult.OBJECT_UNDEFINED, "no such attribute")
+        write = self._writes[attribute]
+        if write is None:
+            raise AccessRefused(DataAccessResult.READ_WRITE_DENIED, "this attribute is not written")
+        write(device, data, now)
+
+    def act(self, device: Device, method: int, data: Data | None, now: Instant) -> Data | None:
+        """Invoke a method. `data` None means no parameters (the same as null-data). Raises `ActionRefused`."""
+        action = self._acts.get(method)
+        if action is None:
+            raise ActionRefused(ActionResult.OBJECT_UNDEFINED, "no such method")
+        try:
+            return action(device, _NULL if data is None else data, now)
+        except AccessRefused as refusal:
+            raise ActionRefused(as_action_result(refusal.result), refusal.reason) from refusal
+
+    def select(self, device: Device, attribute: int, access: SelectiveAccess, now: Instant) -> Data:
+        """A part of an attribute in `selective`; overridden where there is one."""
+        raise AccessRefused(DataAccessResult.SCOPE_OF_ACCESS_VIOLATED, "no selective access here")
+
+    # A class's own memory: deviations under attribute numbers below zero.
+
+    def recall(self, device: Device, slot: int) -> Data | None:
+        """What this object remembered in `slot` (below zero), or None."""
+        if not device.deviations:
+            return None
+        return device.deviations.get((self.class_id, self.logical_name, slot))
+
+    def remember(self, device: Device, slot: int, data: Data | None) -> None:
+        """Keep `data` in `slot` (below zero); None forgets it."""
+        assert -128 <= slot < 0
+        key = (self.class_id, self.logical_name, slot)
+        if data is None:
+            device.deviations.pop(key, None)
+        else:
+            device.deviations[key] = data
+
+
+_NULL: Final = Data(Tag.NULL.value, None)
+
+
+def as_action_result(result: DataAccessResult) -> ActionResult:
+    """The action-result that says the same as a data-access-result."""
+    try:
+        return ActionResult(result.value)
+    except ValueError:
+        return ActionResult.OTHER_REASON
+
+
+def require_integer(data: Data) -> int:
+    """The parameter `integer(0)` that many methods carry. Raises `ActionRefused` for another type."""
+    if data.tag != Tag.INTEGER:
+        raise ActionRefused(ActionResult.TYPE_UNMATCHED, "an integer is wanted")
+    return int(data.value)
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """An object that acts by itself when its time comes (a schedule, an activation time)."""
+
+    def next_due(self, device: Device, after: Instant) -> Instant | None:
+        """The first instant later than `after` (true time) at which something is to be done, or None."""
+
+    def run(self, device: Device, at: Instant) -> None:
+        """Do what is due at `at`."""
+
+
+class ObjectTree(dict[tuple[int, bytes], CosemObject]):
+    """All objects of a model, keyed (class id, logical name). Made once and never changed."""
+
+    __slots__ = ("_by_logical_name", "_by_name", "timed")
+
+    def __init__(self, objects: Iterable[CosemObject]) -> None:
+        super().__init__()
+        self._by_name: dict[str, CosemObject] = {}
+        self._by_logical_name: dict[bytes, list[CosemObject]] = {}
+        for item in objects:
+            key = (item.class_id, item.logical_name)
+            if key in self:
+                raise UsageError(f"two objects {item.class_id} {obis_text(item.logical_name)}")
+            if item.name and item.name in self._by_name:
+                raise UsageError(f"two objects named {item.name!r}")
+            self[key] = item
+            if item.name:
+                self._by_name[item.name] = item
+            self._by_logical_name.setdefault(item.logical_name, []).append(item)
+        self.timed: tuple[Timed, ...] = tuple(item for item in self.values() if isinstance(item, Timed))
+
+    def named(self, name: str) -> CosemObject:
+        """The object of that name. Raises `UsageError`."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise UsageError(f"no object named {name!r}; there are {', '.join(sorted(self._by_name))}") from None
+
+    def has_name(self, name: str) -> bool:
+        return name in self._by_name
+
+    def at(self, logical_name: bytes) -> list[CosemObject]:
+        """All objects with this logical name, of whatever class."""
+        return self._by_logical_name.get(logical_name, [])
+
+    def missing(self, logical_name: bytes) -> DataAccessResult:
+        """Why (class, logical name) is not here: nothing has that name, or something of another class does."""
+        if logical_name in self._by_logical_name:
+            return DataAccessResult.OBJECT_CLASS_INCONSISTENT
+        return DataAccessResult.OBJECT_UNDEFINED
+
+    def next_due(self, device: Device, after: Instant) -> Instant | None:
+        """The first instant later than `after` at which any object acts by itself."""
+        times = [at for item in self.timed if (at := item.next_due(device, after)) is not None]
+        return min(times) if times else None
+
+    def run_due(self, device: Device, after: Instant, until: Instant, limit: int = 10_000) -> Instant | None:
+        """Do, in order of time, all that fell due in (after, until]; returns what is due next, or None.
+
+        A device calls this when it wakes, with the time it was last served. `limit` bounds how much a long sleep may
+        bring. A refusal by an object (a script that no longer exists) is noted and does not stop the others.
+        """
+        at = after
+        for _ in range(limit):
+            due = [(when, item) for item in self.timed if (when := item.next_due(device, at)) is not None]
+            if not due:
+                return None
+            at = min(when for when, _ in due)
+            if at > until:
+                return at
+            for when, item in due:
+                if when == at:
+                    try:
+                        item.run(device, at)
+                    except (AccessRefused, ActionRefused) as refusal:
+                        device.note("dlms.schedule.refused", type(item).__name__, int(refusal.result), refusal.reason)
+        device.note("dlms.schedule.limit", limit)
+        return at
