@@ -1,0 +1,403 @@
+"""Context store over `cryptography`: the C core's line, rules and refusals, one message at a time.
+
+The lines lie in a private anonymous mapping that the kernel wipes in a forked child and leaves out of core dumps.
+OpenSSL's cipher objects are kept for a few contexts (setting a key costs more than a message) and dropped when a key
+changes.
+"""
+
+import mmap
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from emulator.crypto import layout
+from emulator.crypto.buffers import BatchBuffers
+from emulator.crypto.fallback import keywrap
+from emulator.crypto.fallback.gcm import unseal
+from emulator.crypto.layout import COUNTER_MAX, KEY_BYTES, LINE, LINE_BYTES, TAG_BYTES, ContextState
+from emulator.crypto.store import Key, StoreBase
+from emulator.errors import EmulatorError, NoKeyError, ReplayError, TagError, UsageError
+
+_WIPEONFORK: Final = 18
+_DONTDUMP: Final = 16
+_KEPT: Final = 512
+_ZERO_KEY: Final = bytes(KEY_BYTES)
+
+_T = TypeVar("_T")
+
+
+def _sized(value: Key, size: int, what: str) -> bytes:
+    if len(value) != size:
+        raise UsageError(f"{what} has {size} bytes, not {len(value)}")
+    return bytes(value)
+
+
+class _Line:
+    """One unpacked line; packed back by the store."""
+
+    __slots__ = ("ak", "control", "ek", "epoch", "flags", "peer", "rx", "suite", "title", "tx")
+
+    def __init__(self, raw: memoryview) -> None:
+        self.ek: bytes
+        self.ak: bytes
+        self.title: bytes
+        self.peer: bytes
+        self.tx: int
+        self.rx: int
+        self.suite: int
+        self.control: int
+        self.flags: int
+        self.epoch: int
+        values = LINE.unpack(raw)
+        self.ek, self.ak, self.title, self.tx, self.rx = values[:5]
+        self.suite, self.control, self.flags, self.epoch, self.peer = values[5:]
+
+    def packed(self) -> bytes:
+        return LINE.pack(
+            self.ek, self.ak, self.title, self.tx, self.rx, self.suite, self.control, self.flags, self.epoch, self.peer
+        )
+
+
+class ContextStore(StoreBase):
+    """`capacity` contexts (1 to 2^24), all empty at first."""
+
+    __slots__ = ("_arena", "_ciphers", "_lines", "_masters", "_owner")
+
+    def __init__(self, capacity: int) -> None:
+        if not 0 < capacity <= 1 << 24:
+            raise UsageError("a store holds 1 to 2^24 contexts")
+        self.capacity = capacity
+        self._owner = os.getpid()
+        self._ciphers: dict[int, AESGCM] = {}
+        self._arena: mmap.mmap | None = mmap.mmap(
+            -1, capacity * (LINE_BYTES + KEY_BYTES), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        )
+        for advice in (_WIPEONFORK, _DONTDUMP):
+            try:
+                self._arena.madvise(advice)
+            except OSError:  # an old kernel; the owner check below still refuses a child
+                pass
+        view = memoryview(self._arena)
+        self._lines = view[: capacity * LINE_BYTES]
+        self._masters = view[capacity * LINE_BYTES :]
+
+    # the line
+
+    def _place(self, index: int) -> memoryview:
+        if os.getpid() != self._owner:
+            raise layout.refusal(layout.FOREIGN)
+        if self._arena is None or not 0 <= index < self.capacity:
+            raise layout.refusal(layout.USAGE)
+        return self._lines[index * LINE_BYTES : (index + 1) * LINE_BYTES]
+
+    def _line(self, index: int) -> _Line:
+        line = _Line(self._place(index))
+        if not line.flags & layout.LOADED:
+            raise NoKeyError(f"context {index} is empty")
+        return line
+
+    def _put(self, index: int, line: _Line) -> None:
+        self._lines[index * LINE_BYTES : (index + 1) * LINE_BYTES] = line.packed()
+
+    def _put_master(self, index: int, kek: bytes) -> None:
+        self._masters[index * KEY_BYTES : (index + 1) * KEY_BYTES] = kek
+
+    def _master(self, index: int) -> bytes:
+        if not self._line(index).flags & layout.MASTER:
+            raise NoKeyError(f"context {index} has no master key")
+        return bytes(self._masters[index * KEY_BYTES : (index + 1) * KEY_BYTES])
+
+    def _cipher(self, index: int, ek: bytes) -> AESGCM:
+        cipher = self._ciphers.get(index)
+        if cipher is None:
+            if len(self._ciphers) >= _KEPT:
+                self._ciphers.clear()
+            cipher = self._ciphers[index] = AESGCM(ek)
+        return cipher
+
+    # keys and titles
+
+    def load(
+        self,
+        index: int,
+        *,
+        ek: Key,
+        ak: Key,
+        title: bytes,
+        peer: bytes,
+        tx: int = 0,
+        rx: int = 0,
+        kek: Key | None = None,
+    ) -> None:
+        place = self._place(index)
+        if not 0 <= tx <= COUNTER_MAX or not 0 <= rx <= COUNTER_MAX:
+            raise UsageError("counters are 0 to FFFFFFFF")
+        flags = layout.LOADED | (0 if kek is None else layout.MASTER)
+        line = LINE.pack(
+            _sized(ek, 16, "EK"), _sized(ak, 16, "AK"), _sized(title, 8, "a system title"), tx, rx, 0, 0, flags, 0,
+            _sized(peer, 8, "a system title"),
+        )  # fmt: skip
+        master = _ZERO_KEY if kek is None else _sized(kek, 16, "KEK")
+        place[:] = line
+        self._put_master(index, master)
+        self._ciphers.pop(index, None)
+
+    def install(self, index: int, *, ek: Key | None = None, ak: Key | None = None, reset: bool = False) -> None:
+        line = self._line(index)
+        if (ek is None and ak is None) or (reset and ek is None):
+            raise UsageError("install takes an EK, an AK or both; a reset needs the EK")
+        if ak is not None:
+            line.ak = _sized(ak, 16, "AK")
+        if ek is not None and _sized(ek, 16, "EK") != line.ek:
+            line.ek = bytes(ek)
+            line.flags |= layout.FRESH
+            if reset:
+                line.tx = line.rx = 0
+        line.epoch = line.epoch + 1 & 0xFFFFFFFF
+        self._put(index, line)
+        self._ciphers.pop(index, None)
+
+    def set_master(self, index: int, kek: Key | None) -> None:
+        line = self._line(index)
+        master = _ZERO_KEY if kek is None else _sized(kek, 16, "KEK")
+        line.flags = line.flags & ~layout.MASTER | (0 if kek is None else layout.MASTER)
+        self._put_master(index, master)
+        self._put(index, line)
+
+    def set_peer(self, index: int, title: bytes) -> None:
+        line = self._line(index)
+        line.peer = _sized(title, 8, "a system title")
+        self._put(index, line)
+
+    def counters(self, index: int) -> tuple[int, int]:
+        line = self._line(index)
+        return line.tx, line.rx
+
+    def set_counters(self, index: int, *, tx: int | None = None, rx: int | None = None) -> None:
+        line = self._line(index)
+        for value in (tx, rx):
+            if value is not None and not 0 <= value <= COUNTER_MAX:
+                raise UsageError("counters are 0 to FFFFFFFF")
+        if tx is not None:
+            if tx < line.tx and not line.flags & layout.FRESH:
+                raise UsageError(f"the send counter stands at {line.tx} and only rises under one EK")
+            line.tx = tx
+        if rx is not None:
+            line.rx = rx
+        self._put(index, line)
+
+    def loaded(self, index: int) -> bool:
+        return bool(_Line(self._place(index)).flags & layout.LOADED)
+
+    def state(self, index: int) -> ContextState:
+        line = self._line(index)
+        return ContextState(line.title, line.peer, line.tx, line.rx, line.epoch, bool(line.flags & layout.MASTER))
+
+    def erase(self, index: int) -> None:
+        self._place(index)[:] = bytes(LINE_BYTES)
+        self._put_master(index, _ZERO_KEY)
+        self._ciphers.pop(index, None)
+
+    def export(self, index: int) -> bytearray:
+        self._line(index)
+        blob = bytearray(layout.EXPORT_BYTES)
+        blob[:LINE_BYTES] = self._place(index)
+        blob[LINE_BYTES:] = self._masters[index * KEY_BYTES : (index + 1) * KEY_BYTES]
+        return blob
+
+    def restore(self, index: int, blob: Key) -> None:
+        place = self._place(index)
+        if len(blob) != layout.EXPORT_BYTES:
+            raise UsageError(f"an exported context has {layout.EXPORT_BYTES} bytes, not {len(blob)}")
+        view = memoryview(blob)
+        line = _Line(view[:LINE_BYTES])
+        if not line.flags & layout.LOADED or line.flags & ~layout.FLAGS or line.suite or line.control:
+            raise UsageError("these bytes are not an exported context")
+        place[:] = view[:LINE_BYTES]
+        self._put_master(index, bytes(view[LINE_BYTES:]))
+        self._ciphers.pop(index, None)
+
+    def close(self) -> None:
+        if self._arena is not None:
+            self._ciphers.clear()
+            self._lines[:] = bytes(len(self._lines))
+            self._masters[:] = bytes(len(self._masters))
+            self._lines.release()
+            self._masters.release()
+            self._arena = None
+
+    # one message
+
+    def _protect(self, index: int, control: int) -> _Line:
+        self._place(index)
+        if not 0 <= control <= 0xFF:
+            raise layout.refusal(layout.USAGE)
+        if control & 0x4F:
+            raise NoKeyError(f"context {index} holds no key for security control {control:02X}h")
+        if control & 0x80 or not control & 0x30:
+            raise layout.refusal(layout.USAGE)
+        return self._line(index)
+
+    def _spend(self, index: int, line: _Line) -> int:
+        if line.tx == COUNTER_MAX:
+            raise layout.refusal(layout.EXHAUSTED)
+        counter = line.tx
+        line.tx += 1
+        line.flags &= ~layout.FRESH
+        self._put(index, line)
+        return counter
+
+    def seal(self, index: int, security_control: int, plaintext: bytes) -> tuple[int, bytes]:
+        line = self._protect(index, security_control)
+        if len(plaintext) > layout.MESSAGE_MAX:
+            raise layout.refusal(layout.USAGE)
+        counter = self._spend(index, line)
+        iv = line.title + counter.to_bytes(4, "big")
+        cipher = self._cipher(index, line.ek)
+        if security_control == layout.PROTECTED:
+            return counter, cipher.encrypt(iv, plaintext, b"\x30" + line.ak)[:-4]
+        if security_control == layout.ENCRYPTED:
+            return counter, cipher.encrypt(iv, plaintext, None)[: len(plaintext)]
+        return counter, plaintext + cipher.encrypt(iv, b"", b"\x10" + line.ak + plaintext)[:TAG_BYTES]
+
+    def open(self, index: int, security_control: int, invocation_counter: int, text: bytes) -> bytes:
+        line = self._protect(index, security_control)
+        if len(text) > layout.MESSAGE_MAX or not 0 <= invocation_counter <= COUNTER_MAX:
+            raise layout.refusal(layout.USAGE)
+        if invocation_counter < line.rx or invocation_counter == COUNTER_MAX:
+            raise ReplayError(line.rx)
+        iv = line.peer + invocation_counter.to_bytes(4, "big")
+        cipher = self._cipher(index, line.ek)
+        plaintext: bytes | None
+        if security_control == layout.PROTECTED:
+            plaintext = unseal(cipher, iv, b"\x30" + line.ak, text, TAG_BYTES)
+        elif security_control == layout.ENCRYPTED:
+            plaintext = cipher.encrypt(iv, text, None)[: len(text)]
+        elif len(text) < TAG_BYTES:
+            plaintext = None
+        else:
+            plaintext = text[:-TAG_BYTES]
+            if unseal(cipher, iv, b"\x10" + line.ak + plaintext, text[-TAG_BYTES:], TAG_BYTES) is None:
+                plaintext = None
+        if plaintext is None:
+            raise layout.refusal(layout.TAG)
+        line.rx = invocation_counter + 1
+        self._put(index, line)
+        return plaintext
+
+    def gmac(self, index: int, challenge: bytes) -> tuple[int, bytes]:
+        line = self._line(index)
+        if len(challenge) > layout.MESSAGE_MAX:
+            raise layout.refusal(layout.USAGE)
+        counter = self._spend(index, line)
+        iv = line.title + counter.to_bytes(4, "big")
+        return counter, self._cipher(index, line.ek).encrypt(iv, b"", b"\x10" + line.ak + challenge)[:TAG_BYTES]
+
+    def check_gmac(self, index: int, invocation_counter: int, tag: bytes, challenge: bytes) -> None:
+        line = self._line(index)
+        if len(challenge) > layout.MESSAGE_MAX or not 0 <= invocation_counter <= COUNTER_MAX:
+            raise layout.refusal(layout.USAGE)
+        iv = line.peer + invocation_counter.to_bytes(4, "big")
+        cipher = self._cipher(index, line.ek)
+        if len(tag) != TAG_BYTES or unseal(cipher, iv, b"\x10" + line.ak + challenge, tag, TAG_BYTES) is None:
+            raise layout.refusal(layout.TAG)
+        if invocation_counter >= line.rx:
+            line.rx = min(invocation_counter + 1, COUNTER_MAX)
+            self._put(index, line)
+
+    def wrap(self, index: int, key: Key) -> bytes:
+        master = self._master(index)
+        return keywrap.wrap(master, _sized(key, 16, "a key to be wrapped"))
+
+    def unwrap(self, index: int, wrapped: bytes) -> bytearray:
+        master = self._master(index)
+        if len(wrapped) != 24:
+            raise TagError(f"a wrapped key has 24 bytes, not {len(wrapped)}")
+        return keywrap.unwrap(master, wrapped)
+
+    # many messages
+
+    def _each(self, one: Callable[..., _T], *columns: Sequence[Any]) -> list[_T | EmulatorError]:
+        if len({len(column) for column in columns}) > 1:
+            raise UsageError("the columns of a batch have one length")
+        self._place(0)
+        answers: list[_T | EmulatorError] = []
+        for row in zip(*columns, strict=True):
+            try:
+                answers.append(one(*row))
+            except EmulatorError as error:
+                answers.append(error)
+        return answers
+
+    def seal_batch(
+        self, indices: Sequence[int], security_control: int, plaintexts: Sequence[bytes]
+    ) -> list[tuple[int, bytes] | EmulatorError]:
+        return self._each(lambda index, text: self.seal(index, security_control, text), indices, plaintexts)
+
+    def open_batch(
+        self, indices: Sequence[int], security_control: int, counters: Sequence[int], texts: Sequence[bytes]
+    ) -> list[bytes | EmulatorError]:
+        return self._each(
+            lambda index, counter, text: self.open(index, security_control, counter, text), indices, counters, texts
+        )
+
+    def gmac_batch(
+        self, indices: Sequence[int], challenges: Sequence[bytes]
+    ) -> list[tuple[int, bytes] | EmulatorError]:
+        return self._each(self.gmac, indices, challenges)
+
+    def wrap_batch(self, indices: Sequence[int], keys: Sequence[Key]) -> list[bytes | EmulatorError]:
+        return self._each(self.wrap, indices, keys)
+
+    def unwrap_batch(self, indices: Sequence[int], wrapped: Sequence[bytes]) -> list[bytearray | EmulatorError]:
+        return self._each(self.unwrap, indices, wrapped)
+
+    def _through(self, batch: BatchBuffers, count: int, one: Callable[[int, int, bytes], bytes | bytearray]) -> int:
+        """Run `one(message number, context, text)` over the buffers; the C core's bounds and zeroing."""
+        self._place(0)
+        if not 0 <= count <= batch.messages:
+            raise layout.refusal(layout.USAGE)
+        good = 0
+        for k in range(count):
+            start, length, target = batch.in_offsets[k], batch.lengths[k], batch.out_offsets[k]
+            end = target + layout.slot(length)
+            if start + length > len(batch.input) - 16 or end > len(batch.output):
+                batch.statuses[k] = layout.USAGE
+                continue
+            try:
+                answer = one(k, batch.contexts[k], bytes(batch.input[start : start + length]))
+            except EmulatorError as error:
+                batch.statuses[k] = layout.status(error)
+                batch.output[target:end] = bytes(end - target)
+                continue
+            batch.output[target : target + len(answer)] = answer
+            batch.statuses[k] = layout.OK
+            good += 1
+        return good
+
+    def seal_buffers(self, batch: BatchBuffers, count: int) -> int:
+        def one(k: int, index: int, text: bytes) -> bytes:
+            batch.counters[k], sealed = self.seal(index, batch.controls[k], text)
+            return sealed
+
+        return self._through(batch, count, one)
+
+    def open_buffers(self, batch: BatchBuffers, count: int) -> int:
+        return self._through(
+            batch, count, lambda k, index, text: self.open(index, batch.controls[k], batch.counters[k], text)
+        )
+
+    def gmac_buffers(self, batch: BatchBuffers, count: int) -> int:
+        def one(k: int, index: int, text: bytes) -> bytes:
+            batch.counters[k], tag = self.gmac(index, text)
+            return tag
+
+        return self._through(batch, count, one)
+
+    def wrap_buffers(self, batch: BatchBuffers, count: int) -> int:
+        return self._through(batch, count, lambda _, index, text: self.wrap(index, text))
+
+    def unwrap_buffers(self, batch: BatchBuffers, count: int) -> int:
+        return self._through(batch, count, lambda _, index, text: self.unwrap(index, text))

@@ -1,0 +1,19 @@
+"""AES key wrap, RFC 3394, over given keys.
+
+`wrap(kek, key) -> bytes` and `unwrap(kek, wrapped) -> bytearray` (wipe it after use). KEKs of 16 or 32 bytes, keys of
+16 to 64 in steps of 8. Wrong sizes we make are a UsageError; wrapped bytes that do not hold, of whatever length, are a
+TagError.
+"""
+
+from typing import TYPE_CHECKING
+
+from emulator.crypto.choice import backend
+
+if TYPE_CHECKING:
+    from emulator.crypto.fallback.keywrap import unwrap, wrap
+elif backend() == "native":
+    from emulator.crypto.native.keywrap import unwrap, wrap
+else:
+    from emulator.crypto.fallback.keywrap import unwrap, wrap
+
+__all__ = ["unwrap", "wrap"]

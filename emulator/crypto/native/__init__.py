@@ -1,0 +1,1 @@
+"""The compiled core, typed. Each module here has a twin of the same name in `fallback/`."""
