@@ -38,7 +38,8 @@ class SaBase(ABC):
     def seal(self, inner: bytes, next_header: int) -> bytes:
         """The ESP packet (no outer IP header) around `inner`, at most 65,535 bytes.
 
-        `next_header` is the protocol number of what is inside: 4 for IPv4. Raises CounterExhaustedError after 2^32 - 1 packets, UsageError when this association has opened packets.
+        `next_header` is the protocol number of what is inside: 4 for IPv4. Raises CounterExhaustedError after
+        2^32 - 1 packets, UsageError when this association has opened packets.
         """
 
     @abstractmethod
