@@ -4,8 +4,8 @@ Every generated number is a *bijection* of the home's number: an affine map whos
 modulus. So numbers are unique across an estate by construction, look scattered, cost one multiplication, and need no
 table of what is taken. Check digits are the public ones.
 
-MPAN: 13 digits, the last is the sum of the first twelve weighted by the primes from 3 without 11, modulo 11, modulo 10.
-MPRN: 6 to 10 digits, the last two are the sum of the others weighted by their distance from the check digits, modulo 11.
+MPAN: 13 digits, the last is the sum of the first twelve weighted by the primes from 3 without 11, modulo 11 and 10.
+MPRN: 6 to 10 digits, the last two are the sum of the others, weighted by their distance from these two, modulo 11.
 """
 
 from math import gcd
@@ -78,9 +78,9 @@ class Scatter:
         return (number * self._factor + self._offset) % self._modulus
 
 
-def scatter_for(count: int, seed: int, place: str) -> Scatter:
-    """A bijection of [0, count) for any count: the factor lies near the golden section, which spreads any run evenly."""
-    factor = max(1, int(count * 0.6180339887498949))
+def scatter_for(count: int, seed: int, place: str, ratio: float) -> Scatter:
+    """A bijection of [0, count), count > 0, whose step is about `ratio` of count: irrational ratios spread evenly."""
+    factor = max(1, int(count * ratio))
     while gcd(factor, count) != 1:
         factor += 1
     return Scatter(count, factor, chance.bits(seed, place, 0))

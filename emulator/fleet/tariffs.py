@@ -23,7 +23,7 @@ _KEYS: Final = {"title", "rates", "switched", "day"}
 
 @dataclass(frozen=True, slots=True)
 class SwitchingTable:
-    """One table: `day` is ((minute of the day, rate), ...) from minute 0 on; `switched` the rates that close the switches."""
+    """`day` is ((minute of the day, rate), ...) from minute 0 on; `switched` the rates that close the switches."""
 
     name: str
     title: str
@@ -69,9 +69,9 @@ def read(file: Path) -> dict[str, SwitchingTable]:
 @lru_cache(maxsize=1)
 def tables() -> Mapping[str, SwitchingTable]:
     """The tables that come with the project."""
-    from emulator import resources
+    from emulator.resources import fixture
 
-    return read(resources.path("estates", "tariffs.toml"))
+    return read(fixture("estates/tariffs.toml"))
 
 
 def _table(file: Path, name: str, body: Any) -> SwitchingTable:
@@ -93,7 +93,7 @@ def _table(file: Path, name: str, body: Any) -> SwitchingTable:
         if not (isinstance(row, list) and len(row) == 2 and type(row[1]) is int and 1 <= row[1] <= rates):
             raise wrong(".day", f"{row!r} is not [start, rate]", f'write ["07:30", 1] with a rate from 1 to {rates}')
         minute = _minute(row[0])
-        if minute is None or minute != 0 and not day or day and minute <= day[-1][0]:
+        if minute is None or minute <= (day[-1][0] if day else -1) or (minute and not day):
             raise wrong(".day", f"start {row[0]!r} is out of order", "begin with 00:00 and let the times rise")
         day.append((minute, row[1]))
     return SwitchingTable(name, str(body["title"]), rates, tuple(switched), tuple(day))

@@ -1,0 +1,25 @@
+"""A weighted choice that costs one bisection."""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Weighted(Generic[Item]):
+    """Items with weights; those of weight 0 are never chosen, unless all are 0: then all are equal."""
+
+    __slots__ = ("_limits", "items")
+
+    def __init__(self, pairs: Iterable[tuple[Item, float]]) -> None:
+        every = list(pairs)
+        chosen = [(item, weight) for item, weight in every if weight > 0] or [(item, 1.0) for item, _ in every]
+        self.items = tuple(item for item, _ in chosen)
+        total = sum(weight for _, weight in chosen)
+        self._limits = [limit / total for limit in accumulate(weight for _, weight in chosen)][:-1]
+
+    def __call__(self, at: float) -> Item:
+        """The item at `at`, a number in [0, 1). Needs at least one item."""
+        return self.items[bisect_right(self._limits, at)]
