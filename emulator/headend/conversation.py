@@ -17,7 +17,9 @@ from emulator.kernel.effects import ALERTS, SMS, WAN, Effect, Effects, Instant, 
 
 @dataclass(slots=True)
 class Request:
-    """An APDU for one logical device; resumed with its answering APDU, or None when `patience_us` ran out."""
+    """An APDU for one logical device; resumed with its answering APDU, or None when `patience_us` ran out.
+
+    An empty `apdu` sends nothing and goes on listening."""
 
     client_sap: int
     server_sap: int
@@ -89,6 +91,11 @@ class Conversation:
         self.now = now
         return self._resume(None, now, [])
 
+    @property
+    def running(self) -> bool:
+        """Whether the script still waits for something."""
+        return self._script is not None
+
     def receive(self, port: Port, frame: bytes, now: Instant) -> Effects:
         self.now = now
         if port == ALERTS:
@@ -136,7 +143,8 @@ class Conversation:
             kind = type(ask)
             if kind is Request:
                 assert isinstance(ask, Request)
-                effects.append(Send(WAN, WRAPPER.build(Wrapper(ask.client_sap, ask.server_sap, ask.apdu))))
+                if ask.apdu:
+                    effects.append(Send(WAN, WRAPPER.build(Wrapper(ask.client_sap, ask.server_sap, ask.apdu))))
                 self._deadline = now + ask.patience_us
             elif kind is Remark:
                 effects.append(ask.note)  # type: ignore[union-attr]

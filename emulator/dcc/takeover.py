@@ -1,0 +1,261 @@
+"""Taking over one home: the script of one attempt, from the wake-up message to the commissioned inventory entry.
+
+Reads like the procedure: rouse the hub; test every device under the keys handed over; change KEK, EK and AK on each,
+proven under the new ones; point the alerts here and hear one; let go; see the auxiliary switches follow their times
+across a real switching instant; commission in a new association under the new keys.
+
+What went wrong is an exception with a cause of the table in `verdict.py`; whether it is tried again is decided by
+`campaign.py`. The script knows what the old operator recorded and what the devices answer, and nothing else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from emulator.codecs.axdr import Data, Tag, enum, integer, octet_string, structure
+from emulator.dcc.verdict import Outcome, Verdict
+from emulator.dlms import moment
+from emulator.errors import EmulatorError
+from emulator.fleet import tariffs
+from emulator.fleet.installation import SmsoDevice, SmsoRecord
+from emulator.headend import services
+from emulator.headend.alerts import Inbox
+from emulator.headend.conversation import Conversation, Listen, Remark, Rest, Script, Text
+from emulator.headend.recovery import associate
+from emulator.headend.rotation import DeviceCustody, rotate
+from emulator.headend.session import NoAnswerError, RefusedError, Session, Steps
+from emulator.kernel.effects import Instant, Note
+from emulator.kernel.machine import Party
+from emulator.kernel.time import DAY, MINUTE, SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class TakeoverSettings:
+    """How a takeover is done. All ASSUMED; durations in µs.
+
+    `sms_patience_us` is how long a roused hub may take to call back, tried `sms_tries` times. `switch_margin_us` is how
+    long after a switching time the auxiliary switches are looked at (it must exceed the randomised offset).
+    `stale_contact_us`: a home silent for longer before the campaign never was prepared (MF2), else its WAN was
+    lost during it (MF3).
+    """
+
+    callback: str = "10.0.0.1:4061"
+    sms_patience_us: int = 2 * MINUTE
+    sms_tries: int = 3
+    alert_patience_us: int = 2 * MINUTE
+    switch_margin_us: int = 35 * MINUTE
+    stale_contact_us: int = 60 * DAY
+    clock_tolerance_us: int = 10 * SECOND
+
+
+class CauseError(EmulatorError):
+    """This attempt ends here; `cause` stands in the table. `final`: trying again cannot help."""
+
+    def __init__(self, cause: str, *, final: bool = False) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.final = final
+
+
+@dataclass(slots=True)
+class Target:
+    """One keyed device of the home, with the way to it."""
+
+    party: Party
+    device: SmsoDevice
+    custody: DeviceCustody
+    session: Session
+    public: Session
+
+
+AUXILIARY_TOLERANCE_US: Final = 31 * MINUTE
+"""Closer to a switching time than this the state of a switch with a randomised offset says nothing."""
+
+
+class Takeover:
+    """One attempt at one home. `outcome` says how it came out once the script has ended."""
+
+    __slots__ = ("_conversation", "_inbox", "_record", "_settings", "_started", "_targets", "final", "outcome")
+
+    def __init__(
+        self, record: SmsoRecord, targets: list[Target], inbox: Inbox, settings: TakeoverSettings, started: Instant
+    ) -> None:
+        self._record = record
+        self._targets = targets
+        self._inbox = inbox
+        self._settings = settings
+        self._started = started
+        self._conversation: Conversation | None = None
+        self.outcome = Outcome(Verdict.PENDING, "")
+        self.final = False
+
+    def script(self, conversation: Conversation) -> Script:
+        """The whole attempt. Never raises: every end is an outcome."""
+        self._conversation = conversation
+        try:
+            cause = yield from self._attempt()
+        except CauseError as error:
+            self.outcome = Outcome(Verdict.FAILED, error.cause)
+            self.final = error.final
+        except NoAnswerError:
+            self.outcome = Outcome(Verdict.FAILED, "MF3:wan-lost")
+        except RefusedError as error:
+            self.outcome = Outcome(Verdict.FAILED, _refusal(error))
+            yield Remark(Note("takeover.refused", (error.reason, str(error.detail))))
+        else:
+            self.outcome = Outcome(Verdict.MIGRATED, cause, len(self._targets))
+        yield Remark(Note("takeover.ended", (self.outcome.verdict.name, self.outcome.cause)))
+
+    @property
+    def _now(self) -> Instant:
+        assert self._conversation is not None
+        return self._conversation.now
+
+    def _attempt(self) -> Steps[str]:
+        cause = ""
+        yield from self._rouse()
+        for target in list(self._targets):
+            try:
+                yield from self._test(target)
+            except RefusedError as error:
+                if target.party is not Party.GAS or not (yield from self._gas_link_lost(error)):
+                    raise
+                # TMAD lets the electricity leg go on alone when the gas leg fails on the HAN.
+                self._targets.remove(target)
+                cause = "MF5:GT01"
+        # The gas meter first: it has just been heard and is still awake.
+        for target in reversed(self._targets):
+            yield from rotate(target.session, target.custody)
+        yield from self._redirect_alerts()
+        for target in self._targets:
+            yield from target.session.close()
+        if self._record.wiring is not None:
+            yield from self._cross_a_switching_time()
+        for target in self._targets:
+            yield from self._commission(target)
+        return cause
+
+    # Waking
+
+    def _rouse(self) -> Steps[None]:
+        """Short messages until the hub calls back."""
+        text = f"SMETS1 WAKE {self._settings.callback}".encode("ascii")
+        for _ in range(self._settings.sms_tries):
+            yield Text(text)
+            heard = yield Listen(self._settings.sms_patience_us)
+            if heard and self._inbox.take(self._targets[0].session.server_sap, vouched=False) is not None:
+                return
+        stale = self._record.last_contact < self._started - self._settings.stale_contact_us
+        raise CauseError("MF2:no-wan" if stale else "MF3:wan-lost")
+
+    # Testing: can the device be reached under the keys handed over, and is it what the record says?
+
+    def _test(self, target: Target) -> Steps[None]:
+        yield from self._learn_counter(target)
+        yield from associate(target.session, target.custody)
+        session, spec = target.session, target.device.spec
+        name = yield from session.get(services.DEVICE_NAME)
+        if spec.serial.encode("ascii") not in bytes(name.value):
+            raise CauseError("MF10:configuration")
+        firmware = yield from session.get(services.FIRMWARE)
+        if bytes(firmware.value) != spec.firmware.encode("ascii"):
+            raise CauseError("MF10:firmware")
+        clock = yield from session.get(services.CLOCK)
+        yield Remark(Note("takeover.clock", (int(target.party), self._drift(clock))))
+        if target.party is not Party.HUB:
+            supply = yield from session.get(services.SUPPLY)
+            yield Remark(Note("takeover.supply", (int(target.party), int(supply.value))))
+        if target.party is Party.ELECTRICITY and self._record.wiring is not None:
+            yield from self._check_switches(session, "MF10:configuration")
+
+    def _learn_counter(self, target: Target) -> Steps[None]:
+        """Ask, without security, which counter the device will accept; ours may only rise."""
+        yield from target.public.open()
+        counter = yield from target.public.get(services.INVOCATION_COUNTER)
+        yield from target.public.close()
+        if not target.session.raise_counter(int(counter.value)):
+            raise CauseError("MF10:counter")
+
+    def _drift(self, clock: Data) -> int:
+        """How far the device's clock is ahead of ours, in whole seconds."""
+        shown = moment.decode(bytes(clock.value))
+        return 0 if shown is None else round((shown - self._now) / SECOND)
+
+    def _gas_link_lost(self, error: RefusedError) -> Steps[bool]:
+        """Does the hub say that the gas meter cannot be reached?"""
+        if error.reason != "exception":
+            return False
+        hub = self._targets[0]
+        told = yield from hub.session.get(services.HAN_ERROR)
+        return bytes(told.value) == b"GT01"
+
+    # Alerts
+
+    def _redirect_alerts(self) -> Steps[None]:
+        destination = structure([enum(1), octet_string(self._settings.callback.encode("ascii")), enum(0)])
+        for target in self._targets:
+            yield from target.session.set(services.PUSH_DESTINATION, destination)
+        meter = self._meter
+        yield from meter.session.action(services.PUSH, integer(0))
+        for _ in range(3):
+            if self._inbox.take(meter.session.server_sap, vouched=True) is not None:
+                return
+            if not (yield Listen(self._settings.alert_patience_us)):
+                break
+        raise CauseError("ALERT:silent")
+
+    @property
+    def _meter(self) -> Target:
+        return next(target for target in self._targets if target.party is Party.ELECTRICITY)
+
+    # Auxiliary switches
+
+    def _check_switches(self, session: Session, cause: str) -> Steps[None]:
+        """Each switch in the state its table asks for at this instant, unless a switching time is near."""
+        wiring = self._record.wiring
+        assert wiring is not None
+        table = tariffs.tables()[wiring.tariff]
+        wanted = table.live(self._now)
+        near = table.live(self._now - AUXILIARY_TOLERANCE_US) != wanted
+        for switch in range(1, wiring.switches + 1):
+            state = yield from session.get(services.auxiliary(switch))
+            if bool(state.value) != wanted and not near:
+                yield Remark(Note("takeover.switch-astray", (switch, int(wanted))))
+                raise CauseError(cause)
+
+    def _cross_a_switching_time(self) -> Steps[None]:
+        """Rest until the next switching time has passed, then look again under the new keys."""
+        wiring = self._record.wiring
+        assert wiring is not None
+        at = tariffs.tables()[wiring.tariff].next_switch(self._now)
+        if at is None:
+            return
+        yield Rest(at + self._settings.switch_margin_us)
+        yield from self._rouse()
+        meter = self._meter
+        yield from associate(meter.session, meter.custody)
+        yield from self._check_switches(meter.session, "AUX:behaviour")
+        yield from meter.session.close()
+
+    # Commissioning (service request 8.1.1)
+
+    def _commission(self, target: Target) -> Steps[None]:
+        yield from associate(target.session, target.custody)
+        yield from target.session.set(services.CLOCK, Data(Tag.DATE_TIME, moment.encode(self._now)))
+        yield from target.session.close()
+        yield Remark(Note("takeover.commissioned", (int(target.party),)))
+
+
+_COUNTER_REASONS: Final = frozenset({"counter"})
+
+
+def _refusal(error: RefusedError) -> str:
+    """The cause that a refusal in the middle of an attempt stands for."""
+    if error.reason in _COUNTER_REASONS:
+        return "MF10:counter"
+    if error.reason in ("association", "tag", "silence"):
+        return "MF10:wrong-key"
+    return "MF10:refused"
+
+
+TakeoverFactory = Callable[[int, Instant], Takeover]

@@ -1,0 +1,62 @@
+"""What to ask: the attributes and methods a head end uses, and the service requests they stand for.
+
+A SMETS1 meter knows no service requests. The S1SP turns each into *equivalent steps*, and those are here, as data: the
+object, the attribute or method, in the order they are sent. Logical names are those of the GB object set
+(Blue Book names; GB use as decoded from public GBCS messages). A model that differs says so in its own profile.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from emulator.codecs.action import MethodRef
+from emulator.codecs.get import AttributeRef
+from emulator.dlms.cosem import obis
+
+DEVICE_NAME: Final = AttributeRef(1, obis("0-0:42.0.0"), 2)
+"""COSEM logical device name."""
+
+INVOCATION_COUNTER: Final = AttributeRef(1, obis("0-0:43.1.0"), 2)
+"""The lowest counter the device accepts from the management client; readable without security."""
+
+FIRMWARE: Final = AttributeRef(1, obis("1-0:0.2.0"), 2)
+CLOCK: Final = AttributeRef(8, obis("0-0:1.0.0"), 2)
+CALENDAR: Final = AttributeRef(20, obis("0-0:13.0.0"), 5)
+"""Day profile table of the active calendar."""
+
+SUPPLY: Final = AttributeRef(70, obis("0-0:96.3.10"), 3)
+"""Control state of the supply switch or the gas valve: 0 disconnected, 1 connected, 2 ready for reconnection."""
+
+PUSH_DESTINATION: Final = AttributeRef(40, obis("0-0:25.9.0"), 3)
+PUSH: Final = MethodRef(40, obis("0-0:25.9.0"), 1)
+KEY_TRANSFER: Final = MethodRef(64, obis("0-0:43.0.0"), 2)
+
+FIRST_READ: Final = DEVICE_NAME
+"""What is read to see whether keys work: short, and never secret."""
+
+
+def auxiliary(switch: int) -> AttributeRef:
+    """Output state of auxiliary switch 1 to 5 (class 70 on channel `switch`)."""
+    return AttributeRef(70, obis(f"0-{switch}:96.3.10"), 2)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRequest:
+    """A DUIS service request and the equivalent steps that serve it on a SMETS1 device."""
+
+    reference: str
+    name: str
+    steps: tuple[AttributeRef | MethodRef, ...]
+
+
+SERVICES: Final = {
+    service.reference: service
+    for service in (
+        ServiceRequest("11.2", "Read Firmware Version", (FIRMWARE,)),
+        ServiceRequest("6.2.4", "Read Device Configuration (Identity Exc MPxN)", (DEVICE_NAME,)),
+        ServiceRequest("7.4", "Read Supply Status", (SUPPLY,)),
+        ServiceRequest("7.7", "Read Auxiliary Load Switch Data", tuple(auxiliary(switch) for switch in range(1, 6))),
+        ServiceRequest("8.1.1", "Commission Device", (CLOCK,)),
+        ServiceRequest("6.22", "Configure Alert Behaviour", (PUSH_DESTINATION,)),
+    )
+}
+"""By reference variant; the names are the published ones."""
