@@ -1,0 +1,270 @@
+"""A device model as data: the typed form of a TOML profile.
+
+Every habit of a maker that data can say stands here, with its unit in its name or its description. Nearly nothing about these
+makers is public, so every value is ASSUMED unless the profile names a source for it under `[stated]`; a user with
+better knowledge changes the file and no code. A key that is not known, a value out of range, a statement about a field that
+does not exist: one InputError that names file, field and cure.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from emulator import resources
+from emulator.errors import InputError
+from emulator.kernel.effects import Instant
+from emulator.kernel.machine import Party
+from emulator.kernel.time import instant
+
+Sap: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF, description="wPort of the COSEM wrapper")]
+Seconds: TypeAlias = Annotated[int, Meta(ge=0, le=366 * 86_400, description="seconds")]
+Milliseconds: TypeAlias = Annotated[int, Meta(ge=0, le=86_400_000, description="milliseconds")]
+Script: TypeAlias = Annotated[int, Meta(ge=1, le=0xFFFF, description="number of a script")]
+Percent: TypeAlias = Annotated[int, Meta(ge=0, le=100)]
+
+
+class _Strict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Unknown keys are mistakes."""
+
+
+class Identity(_Strict, frozen=True, kw_only=True):
+    """Who made it. `flag` is the maker's three-letter FLAG id, the beginning of logical device names."""
+
+    maker: str
+    model: str
+    flag: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+
+
+class Addressing(_Strict, frozen=True, kw_only=True):
+    """Where it is called. `sap` is its own logical device, the others are clients; `push` the port alerts are sent to."""
+
+    sap: Sap
+    management: Sap = 1
+    public: Sap = 16
+    push: Sap = 103
+    mirror: Sap = 0
+
+
+class Security(_Strict, frozen=True, kw_only=True):
+    """`policy` of class 64 version 1 is made of these: 0 none, 1 authenticated, 2 encrypted, 3 both.
+
+    `bad_counter` and `bad_tag` say what becomes of such a request (devices.md 6: seen in the field are an exception that
+    names the counter, silence, a closed association, a plain exception). `master_key_changes` is whether the master key
+    can be changed over the air; `counter_reset` whether a new encryption key sets the counters back to 0.
+    """
+
+    mechanism: Literal["gmac", "low", "none"] = "gmac"
+    suite: Annotated[int, Meta(ge=0, le=0)] = 0
+    policy: Annotated[int, Meta(ge=0, le=3)] = 3
+    bad_counter: Literal["exception", "silence", "close", "plain-exception"] = "exception"
+    bad_tag: Literal["exception", "silence", "close", "plain-exception"] = "exception"
+    master_key_changes: bool = True
+    counter_reset: bool = False
+
+
+class Sizes(_Strict, frozen=True, kw_only=True):
+    """How much it holds. Largest PDU in bytes; depths in days and in entries."""
+
+    pdu: Annotated[int, Meta(ge=64, le=0xFFFF, description="bytes")] = 1_024
+    half_hours_days: Annotated[int, Meta(ge=1, le=800, description="days")] = 395
+    days: Annotated[int, Meta(ge=1, le=800, description="days")] = 395
+    log_entries: Annotated[int, Meta(ge=1, le=1_000)] = 100
+    image_block: Annotated[int, Meta(ge=16, le=1_024, description="bytes")] = 128
+    image: Annotated[int, Meta(ge=1_024, le=1 << 24, description="bytes")] = 1 << 20
+
+
+class ClockHabits(_Strict, frozen=True, kw_only=True):
+    """What clock it is found with: set within the week after `last_set`, wrong and drifting by at most so much.
+
+    `adjust_limit_s`: a setting that moves the clock by more is refused (0: no limit).
+    """
+
+    last_set: datetime
+    offset_ms_most: Milliseconds = 2_000
+    drift_ppm_most: Annotated[int, Meta(ge=0, le=200, description="parts per million")] = 4
+    adjust_limit_s: Seconds = 0
+
+    @property
+    def last_set_at(self) -> Instant:
+        return instant(self.last_set)
+
+
+class Birth(_Strict, frozen=True, kw_only=True):
+    """When it was put on the wall: at a keyed day between these two. Registers begin at 0 there."""
+
+    first: datetime
+    last: datetime
+
+
+class Supply(_Strict, frozen=True, kw_only=True):
+    """The supply switch or the gas valve. `scripts` of table 0-0:10.0.106; `mode` is class 70's control mode."""
+
+    mode: Annotated[int, Meta(ge=0, le=7)] = 4
+    enable: Script = 0x33
+    disable: Script = 0x34
+    arm: Script = 0x36
+    after_power_up: Literal["keep", "ready"] = "keep"
+
+
+class Auxiliary(_Strict, frozen=True, kw_only=True):
+    """Auxiliary load switches (the fifth terminal).
+
+    `switches` is how many the meter has; a home wires some of them. Scripts of table 0-0:10.0.103 are numbered
+    `activate + n * step` and so on for switch n = 1..5. Durations in minutes stand in the objects 0-0:94.44.x.n;
+    the three `*_duration` fields are their x, the `*_minutes` their defaults (0: until reset). `inverted`: the output is
+    open when the switch is "on". `heater_w` is what hangs on each switch, watts. `after_power_up`: what becomes of
+    a hold when the mains come back.
+    """
+
+    switches: Annotated[int, Meta(ge=0, le=5)] = 0
+    activate: Script = 0x1011
+    deactivate: Script = 0x0012
+    reset: Script = 0x0020
+    step: Script = 0x0100
+    activate_duration: Annotated[int, Meta(ge=0, le=255)] = 117
+    deactivate_duration: Annotated[int, Meta(ge=0, le=255)] = 119
+    reset_duration: Annotated[int, Meta(ge=0, le=255)] = 121
+    activate_minutes: Annotated[int, Meta(ge=0, le=1_440, description="minutes")] = 30
+    deactivate_minutes: Annotated[int, Meta(ge=0, le=1_440, description="minutes")] = 30
+    reset_minutes: Annotated[int, Meta(ge=0, le=1_440, description="minutes")] = 0
+    duration_most: Annotated[int, Meta(ge=1, le=0xFFFF, description="minutes")] = 1_440
+    inverted: bool = False
+    heater_w: Annotated[int, Meta(ge=0, le=12_000, description="watts")] = 2_600
+    after_power_up: Literal["keep", "calendar"] = "keep"
+
+
+class Electricity(_Strict, frozen=True, kw_only=True):
+    """An electricity meter. `rates` is how many tariff registers it shows; `tariff` what it is loaded with unless the home's
+    wiring names a table."""
+
+    rates: Annotated[int, Meta(ge=1, le=48)] = 8
+    tariff: str = "single-rate"
+    mean_day_wh: Annotated[int, Meta(ge=100, le=100_000, description="Wh")] = 8_500
+    voltage_v: Annotated[int, Meta(ge=200, le=260, description="volts")] = 240
+
+
+class Gas(_Strict, frozen=True, kw_only=True):
+    """A gas meter. It hears only at its polls, one in `poll_s`, and for `awake_s` after each frame."""
+
+    poll_s: Annotated[int, Meta(ge=1, le=86_400, description="seconds")] = 1_800
+    awake_s: Annotated[int, Meta(ge=1, le=3_600, description="seconds")] = 60
+    mean_day_dm3: Annotated[int, Meta(ge=1, le=100_000, description="dm3")] = 3_700
+    calorific_value: Annotated[int, Meta(ge=300, le=450, description="0.1 MJ per m3")] = 394
+    volume_correction: Annotated[int, Meta(ge=100_000, le=110_000, description="millionths")] = 102_264
+    battery_years: Annotated[int, Meta(ge=1, le=30, description="years")] = 15
+
+
+class Hub(_Strict, frozen=True, kw_only=True):
+    """A communications hub: how it is woken and when it sleeps again.
+
+    `sms_count` messages within `sms_window_s` wake it; it attaches within `attach_ms_least` .. `attach_ms_most`, and sleeps
+    after `idle_s` without a frame. A HAN device that has not answered `han_patience_s` after a frame was due to reach it
+    counts as lost.
+    """
+
+    sms_count: Annotated[int, Meta(ge=1, le=5)] = 1
+    sms_window_s: Seconds = 300
+    attach_ms_least: Milliseconds = 500
+    attach_ms_most: Milliseconds = 5_000
+    idle_s: Annotated[int, Meta(ge=5, le=3_000, description="seconds")] = 600
+    han_patience_s: Annotated[int, Meta(ge=1, le=600, description="seconds")] = 20
+    receive_buffer: Annotated[int, Meta(ge=64, le=0xFFFF, description="bytes of one frame")] = 2_048
+
+
+class Display(_Strict, frozen=True, kw_only=True):
+    """An in-home display: after `stale_s` without an update it shows that it has lost the meter."""
+
+    stale_s: Seconds = 300
+
+
+_KINDS: Final = {"hub": Party.HUB, "electricity": Party.ELECTRICITY, "gas": Party.GAS, "ihd": Party.IHD}
+
+
+class Profile(_Strict, frozen=True, kw_only=True):
+    """One device model. Exactly the section of its own kind is given."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_]{0,63}\Z")]
+    kind: Literal["hub", "electricity", "gas", "ihd"]
+    title: str
+    identity: Identity
+    addressing: Addressing
+    security: Security = field(default_factory=Security)
+    sizes: Sizes = field(default_factory=Sizes)
+    clock: ClockHabits
+    birth: Birth
+    supply: Supply = field(default_factory=Supply)
+    auxiliary: Auxiliary = field(default_factory=Auxiliary)
+    electricity: Electricity | None = None
+    gas: Gas | None = None
+    hub: Hub | None = None
+    ihd: Display | None = None
+    stated: Mapping[str, str] = field(default_factory=dict)
+    """Dotted field -> the source that states its value. What is not listed is ASSUMED."""
+
+    @property
+    def party(self) -> Party:
+        return _KINDS[self.kind]
+
+    def source(self, path: str) -> str:
+        """Where a field's value comes from: the source named under `[stated]`, else "ASSUMED"."""
+        return self.stated.get(path, "ASSUMED")
+
+    def __hash__(self) -> int:  # one object per file: identity is enough, and the mapping has no hash
+        return id(self)
+
+
+def parse(text: str, origin: str) -> Profile:
+    """A profile from TOML text; `origin` names it in errors. Raises InputError."""
+    try:
+        document: Any = tomllib.loads(text)
+        profile = msgspec.convert(document, Profile, strict=True)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{origin}: {error}; put readable TOML there") from error
+    except msgspec.ValidationError as error:
+        raise InputError(f"{origin}: {error}; the fields and their ranges stand in devices/common/profile.py") from error
+    for kind in _KINDS:
+        given = getattr(profile, kind) is not None
+        if given != (kind == profile.kind):
+            raise InputError(f"{origin}: a profile of kind {profile.kind!r} has the section [{profile.kind}] and no other kind's")
+    for moment in (profile.clock.last_set, profile.birth.first, profile.birth.last):
+        if moment.tzinfo is None:
+            raise InputError(f"{origin}: {moment} has no time zone; write it as 2020-02-23T00:00:00Z")
+    if profile.birth.last < profile.birth.first:
+        raise InputError(f"{origin}: birth.last is before birth.first; swap them")
+    if profile.hub is not None and profile.hub.attach_ms_most < profile.hub.attach_ms_least:
+        raise InputError(f"{origin}: hub.attach_ms_most is below hub.attach_ms_least; swap them")
+    for path in profile.stated:
+        _check_path(profile, path, origin)
+    return profile
+
+
+def _check_path(profile: Profile, path: str, origin: str) -> None:
+    at: Any = profile
+    for part in path.split("."):
+        if not isinstance(at, Struct) or part not in at.__struct_fields__:
+            raise InputError(f"{origin}: [stated] speaks of {path!r}, which is no field; name one like \"security.policy\"")
+        at = getattr(at, part)
+
+
+def read(file: Path) -> Profile:
+    """A profile from a file. Raises InputError."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: {error}; name a readable TOML profile") from error
+    return parse(text, str(file))
+
+
+@lru_cache(maxsize=64)
+def shipped(name: str) -> Profile:
+    """The profile that comes with the project under this name. Raises InputError."""
+    profile = read(resources.fixture(f"profiles/{name}.toml"))
+    if profile.name != name:
+        raise InputError(f"profiles/{name}.toml calls itself {profile.name!r}; name and file go together")
+    return profile
