@@ -88,10 +88,6 @@ class DrawnHomes:
         """None: a recipe spells out no keys."""
         return None
 
-    def lacks_master(self, number: int, party: Party) -> bool:
-        """False: only a condition takes a master key from a record here."""
-        return False
-
     def label(self, number: int) -> str:
         """What people call the home."""
         return str(number)

@@ -68,10 +68,15 @@ def convert(document: Any, where: str) -> Recipe:
         recipe = msgspec.convert(document, Recipe)
     except msgspec.ValidationError as error:
         raise InputError(f"{where}: {_explain(str(error))}") from error
+    check(recipe, where)
+    return recipe
+
+
+def check(recipe: Recipe, where: str) -> None:
+    """Raises InputError with everything that is wrong with a recipe beyond its types."""
     found = list(problems(recipe))
     if found:
         raise InputError("\n  ".join([f"{where}: {len(found)} mistake{'s' * (len(found) > 1)}", *found]))
-    return recipe
 
 
 _UNKNOWN: Final = re.compile(r"unknown field `(?P<field>[^`]*)`")
