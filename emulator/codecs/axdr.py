@@ -1,88 +1,76 @@
 """A-XDR data: the typed values COSEM attributes are made of (IEC 61334-6; DLMS UA 1000-2 9.5 `Data`).
 
-A value is a pair (tag, value) and not a class per type: a day of half-hours holds hundreds of them, and a tuple is the
-cheapest thing Python can make. Makers (`double_long_unsigned(5)`) write them; they check nothing, because `DATA.build`
-does: ranges are refused there, once, on either rung.
+What a datum is stands in `datum.py`; here are its makers, its definition and its codec. Makers
+(`double_long_unsigned(5)`) check nothing, because `DATA.build` does: ranges are refused there, once, on either rung.
 """
 
+import io
 from collections.abc import Iterable
-from enum import IntEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-MAX_DEPTH: Final = 32
-"""Deepest nesting of arrays and structures that a decoder follows (the outermost value is depth 1)."""
+from construct import (
+    Construct,
+    Float32b,
+    Float64b,
+    Int8sb,
+    Int8ub,
+    Int16sb,
+    Int16ub,
+    Int32sb,
+    Int32ub,
+    Int64sb,
+    Int64ub,
+    Subconstruct,
+)
+from construct.core import stream_read, stream_write
 
-MAX_ITEMS: Final = 262_144
-"""Most values in one datum, nested ones counted: a hostile kilobyte must not become a gigabyte of objects."""
+from emulator.codecs.codec import Codec, Twin
+from emulator.codecs.compact import Compact, account, kept
+from emulator.codecs.datum import MAX_BYTES, MAX_DEPTH, MAX_ITEMS, CompactArray, Data, Tag, TypeDescription
+from emulator.codecs.parts import LENGTH, Boolean, Enclosed, Octets, Rest, refuse
 
-MAX_BYTES: Final = 4 * 1024 * 1024
-"""Longest encoded datum, for answers reassembled from blocks."""
-
-
-class Tag(IntEnum):
-    """Choice tags of `Data` (DLMS UA 1000-2 9.5)."""
-
-    NULL = 0
-    ARRAY = 1
-    STRUCTURE = 2
-    BOOLEAN = 3
-    BIT_STRING = 4
-    DOUBLE_LONG = 5
-    DOUBLE_LONG_UNSIGNED = 6
-    OCTET_STRING = 9
-    VISIBLE_STRING = 10
-    UTF8_STRING = 12
-    BCD = 13
-    INTEGER = 15
-    LONG = 16
-    UNSIGNED = 17
-    LONG_UNSIGNED = 18
-    COMPACT_ARRAY = 19
-    LONG64 = 20
-    LONG64_UNSIGNED = 21
-    ENUM = 22
-    FLOAT32 = 23
-    FLOAT64 = 24
-    DATE_TIME = 25
-    DATE = 26
-    TIME = 27
-    DELTA_INTEGER = 28
-    DELTA_LONG = 29
-    DELTA_DOUBLE_LONG = 30
-    DELTA_UNSIGNED = 31
-    DELTA_LONG_UNSIGNED = 32
-    DELTA_DOUBLE_LONG_UNSIGNED = 33
-    DONT_CARE = 255
-
-
-class Data(NamedTuple):
-    """One datum. `tag` is a plain int (see `Tag`); `value` by tag:
-
-    array, structure: tuple[Data, ...]; compact array: `CompactArray`; null, don't-care: None; boolean: bool; bit
-    string: str of "0" and "1", first bit first; octet string, date-time (12), date (5), time (4): bytes; visible string (ASCII)
-    and utf8 string: str; floats: float; everything else: int in the range of its type.
-    """
-
-    tag: int
-    value: Any
-
-
-class TypeDescription(NamedTuple):
-    """What every element of a compact array looks like. `parts` is used by structure (any number) and array (exactly
-    one); `length` by array alone (0 to 65,535)."""
-
-    tag: int
-    parts: tuple["TypeDescription", ...] = ()
-    length: int = 0
-
-
-class CompactArray(NamedTuple):
-    """The value of tag 19: one description, then elements that carry no tags of their own."""
-
-    description: TypeDescription
-    items: tuple[Data, ...]
-
-
+__all__ = [
+    "DATA",
+    "DEFINITION",
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_ITEMS",
+    "CompactArray",
+    "Data",
+    "Tag",
+    "TypeDescription",
+    "null",
+    "dont_care",
+    "array",
+    "structure",
+    "boolean",
+    "bit_string",
+    "double_long",
+    "double_long_unsigned",
+    "octet_string",
+    "visible_string",
+    "utf8_string",
+    "bcd",
+    "integer",
+    "long",
+    "unsigned",
+    "long_unsigned",
+    "compact_array",
+    "long64",
+    "long64_unsigned",
+    "enum",
+    "float32",
+    "float64",
+    "date_time",
+    "date",
+    "time",
+    "delta_integer",
+    "delta_long",
+    "delta_double_long",
+    "delta_unsigned",
+    "delta_long_unsigned",
+    "delta_double_long_unsigned",
+]
 _NULL: Final = Data(0, None)
 
 
@@ -229,3 +217,137 @@ def delta_long_unsigned(value: int) -> Data:
 def delta_double_long_unsigned(value: int) -> Data:
     """32 bits."""
     return Data(33, value)
+
+
+# The definition: `_BODIES`, below, holds what follows each tag.
+
+
+class _Datum(Construct):  # type: ignore[misc]
+    """A tag and the body it selects."""
+
+    def _parse(self, stream: io.BytesIO, context: Any, path: str) -> Data:
+        tag = stream_read(stream, 1, path)[0]
+        if tag not in _BODIES:
+            raise refuse(f"there is no data type {tag}", path)
+        return Data(tag, _BODIES[tag]._parsereport(stream, context, path))
+
+    def _build(self, obj: Any, stream: io.BytesIO, context: Any, path: str) -> Any:
+        if type(obj) is not Data or obj.tag not in _BODIES:
+            raise refuse(f"{obj!r:.60} is no datum", path)
+        stream_write(stream, bytes([obj.tag]), 1, path)
+        _BODIES[obj.tag]._build(obj.value, stream, context, path)
+        return obj
+
+
+class _Nothing(Construct):  # type: ignore[misc]
+    """No bytes and the value None."""
+
+    def _parse(self, stream: io.BytesIO, context: Any, path: str) -> None:
+        return None
+
+    def _build(self, obj: Any, stream: io.BytesIO, context: Any, path: str) -> Any:
+        if obj is not None:
+            raise refuse("has no value", path)
+
+
+class _Items(Construct):  # type: ignore[misc]
+    """The body of array and structure: a count and as many data."""
+
+    def _parse(self, stream: io.BytesIO, context: Any, path: str) -> tuple[Data, ...]:
+        count = LENGTH._parsereport(stream, context, path)
+        book = account(context)
+        book.take(count, path)
+        inner = kept(context, book.inside(path))
+        return tuple(_DATUM._parsereport(stream, inner, path) for _ in range(count))
+
+    def _build(self, obj: Any, stream: io.BytesIO, context: Any, path: str) -> Any:
+        if not isinstance(obj, tuple | list):
+            raise refuse("wants a tuple of data", path)
+        LENGTH._build(len(obj), stream, context, path)
+        book = account(context)
+        book.take(len(obj), path)
+        inner = kept(context, book.inside(path))
+        for item in obj:
+            _DATUM._build(item, stream, inner, path)
+        return obj
+
+
+class _Bits(Construct):  # type: ignore[misc]
+    """A count of bits, then the bits from the most significant on; what is left of the last byte is not looked at."""
+
+    def _parse(self, stream: io.BytesIO, context: Any, path: str) -> str:
+        count = LENGTH._parsereport(stream, context, path)
+        data = stream_read(stream, (count + 7) // 8, path)
+        return "".join(f"{byte:08b}" for byte in data)[:count]
+
+    def _build(self, obj: Any, stream: io.BytesIO, context: Any, path: str) -> Any:
+        if not isinstance(obj, str) or not set(obj) <= {"0", "1"}:
+            raise refuse('wants a text of "0" and "1"', path)
+        LENGTH._build(len(obj), stream, context, path)
+        for i in range(0, len(obj), 8):
+            stream_write(stream, bytes([int(obj[i : i + 8].ljust(8, "0"), 2)]), 1, path)
+        return obj
+
+
+_OCTET_STRING: Final = Enclosed(Rest())
+
+
+class _Text(Subconstruct):  # type: ignore[misc]
+    """An octet string that must decode in `encoding`."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(_OCTET_STRING)
+        self.encoding = encoding
+
+    def _parse(self, stream: io.BytesIO, context: Any, path: str) -> str:
+        data: bytes = self.subcon._parsereport(stream, context, path)
+        try:
+            return data.decode(self.encoding)
+        except UnicodeDecodeError as error:
+            raise refuse(f"not {self.encoding}: {error.reason}", path) from error
+
+    def _build(self, obj: Any, stream: io.BytesIO, context: Any, path: str) -> Any:
+        if not isinstance(obj, str):
+            raise refuse("wants a text", path)
+        self.subcon._build(obj.encode(self.encoding), stream, context, path)
+        return obj
+
+
+_DATUM: Final = _Datum()
+_BODIES: Final[dict[int, Construct]] = {
+    Tag.NULL: _Nothing(),
+    Tag.ARRAY: _Items(),
+    Tag.STRUCTURE: _Items(),
+    Tag.BOOLEAN: Boolean(),
+    Tag.BIT_STRING: _Bits(),
+    Tag.DOUBLE_LONG: Int32sb,
+    Tag.DOUBLE_LONG_UNSIGNED: Int32ub,
+    Tag.OCTET_STRING: _OCTET_STRING,
+    Tag.VISIBLE_STRING: _Text("ascii"),
+    Tag.UTF8_STRING: _Text("utf-8"),
+    Tag.BCD: Int8sb,
+    Tag.INTEGER: Int8sb,
+    Tag.LONG: Int16sb,
+    Tag.UNSIGNED: Int8ub,
+    Tag.LONG_UNSIGNED: Int16ub,
+    Tag.LONG64: Int64sb,
+    Tag.LONG64_UNSIGNED: Int64ub,
+    Tag.ENUM: Int8ub,
+    Tag.FLOAT32: Float32b,
+    Tag.FLOAT64: Float64b,
+    Tag.DATE_TIME: Octets(12),
+    Tag.DATE: Octets(5),
+    Tag.TIME: Octets(4),
+    Tag.DELTA_INTEGER: Int8sb,
+    Tag.DELTA_LONG: Int16sb,
+    Tag.DELTA_DOUBLE_LONG: Int32sb,
+    Tag.DELTA_UNSIGNED: Int8ub,
+    Tag.DELTA_LONG_UNSIGNED: Int16ub,
+    Tag.DELTA_DOUBLE_LONG_UNSIGNED: Int32ub,
+    Tag.DONT_CARE: _Nothing(),
+}
+_BODIES[Tag.COMPACT_ARRAY] = Compact(_BODIES)
+
+DEFINITION: Final[Construct] = _DATUM
+
+DATA: Final[Codec[Data]] = Codec("data", DEFINITION, limit=MAX_BYTES, fast=Twin("axdr"))
