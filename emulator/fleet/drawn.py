@@ -33,6 +33,9 @@ class DrawnHomes:
         self._numbers = identity.Numbers(seed, recipe.flag, bytes.fromhex(recipe.eui64_prefix))
         every = recipe.combinations
         self._by_name = {each.name: each for each in every}
+        self._models = {
+            each.name: tuple((kind, model.model, model.firmware) for kind, model in each.models()) for each in every
+        }
         drawn = [each for each in every if each.weight > 0]
         self._any = Weighted([(each, each.weight) for each in drawn])
         self._gas = Weighted([(each, each.weight) for each in drawn if each.gas is not None])
@@ -110,24 +113,26 @@ class DrawnHomes:
         return choice(chance.draw(self._seed, "estate.combination", number))
 
     def _devices(self, number: int, combination: Combination, condition: Condition | None) -> tuple[DeviceSpec, ...]:
-        numbers = self._numbers
+        models = self._models[combination.name]
+        names = self._numbers.devices(number, [kind for kind, _, _ in models])
         behind = _behind(condition)
-        specs = []
-        for kind, model in combination.models():
-            firmware = model.firmware
-            if behind and (behind is True or kind is behind):
-                firmware = self.recipe.outdated.get(model.model, firmware)
-            specs.append(
-                DeviceSpec(
-                    kind,
-                    model.model,
-                    numbers.serial(number, kind),
-                    numbers.system_title(number, kind),
-                    firmware,
-                    numbers.eui64(number, kind),
-                )
+        if behind is None:
+            return tuple(
+                DeviceSpec(kind, model, serial, title, firmware, eui64)
+                for (kind, model, firmware), (serial, title, eui64) in zip(models, names, strict=True)
             )
-        return tuple(specs)
+        old = self.recipe.outdated
+        return tuple(
+            DeviceSpec(
+                kind,
+                model,
+                serial,
+                title,
+                old.get(model, firmware) if behind is True or kind is behind else firmware,
+                eui64,
+            )
+            for (kind, model, firmware), (serial, title, eui64) in zip(models, names, strict=True)
+        )
 
     def _wiring(
         self, number: int, combination: Combination, condition: Condition | None, home: Home | None

@@ -44,7 +44,7 @@ class Homes(Protocol):
 
 
 class Estate:
-    """All homes of one estate. Immutable; picklable.
+    """All homes of one estate. Nothing one asks changes an answer; picklable.
 
     `start` is day 0, midnight; `installations` how many homes, numbered from 0; `cells` how many cells.
     """
@@ -64,6 +64,8 @@ class Estate:
         self._secret = blake2b(f"estate|{recipe.name}|{seed}".encode(), digest_size=32).digest()
         self._numbers = identity.Numbers(seed, recipe.flag, bytes.fromhex(recipe.eui64_prefix))
         self._validation = handover.Validation(recipe, self.start)
+        # The record and the devices of a home are asked for together, and share their keys: one home's are kept.
+        self._kept: tuple[int, dict[Party, DeviceKeys]] = (-1, {})
         self._combinations = {each.name: each for each in recipe.combinations}
 
     # Who is where
@@ -106,17 +108,24 @@ class Estate:
 
     def keys(self, installation: Installation, party: Party) -> DeviceKeys:
         """The keys truly in a device when the campaign begins; `kek` is never None. Raises UsageError for a display."""
+        kept = self._kept
+        if kept[0] != installation.number:
+            kept = self._kept = (installation.number, {})
+        keys = kept[1].get(party)
+        if keys is None:
+            keys = kept[1][party] = self._true_keys(installation.number, party)
+        return keys
+
+    def _true_keys(self, number: int, party: Party) -> DeviceKeys:
         if party not in KEYED:
             raise UsageError(f"device {party!r} has no keys")
-        number = installation.number
+        key, secret, at = derive.key, self._secret, int(party)
         listed = self._homes.keys(number, party)
-        secret = self._secret
-        if listed is not None:
-            if listed.kek is not None:
-                return listed
-            return DeviceKeys(listed.ek, listed.ak, derive.key(secret, "kek", number, int(party)))
-        key, at = derive.key, int(party)
-        return DeviceKeys(key(secret, "ek", number, at), key(secret, "ak", number, at), key(secret, "kek", number, at))
+        if listed is None:
+            return DeviceKeys(
+                key(secret, "ek", number, at), key(secret, "ak", number, at), key(secret, "kek", number, at)
+            )
+        return listed if listed.kek else DeviceKeys(listed.ek, listed.ak, key(secret, "kek", number, at))
 
     def counters(self, installation: Installation, party: Party) -> tuple[int, int]:
         """(next to send, lowest acceptable) invocation counters in a device when the campaign begins."""

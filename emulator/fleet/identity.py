@@ -8,6 +8,7 @@ MPAN: 13 digits, the last is the sum of the first twelve weighted by the primes 
 MPRN: 6 to 10 digits, the last two are the sum of the others, weighted by their distance from these two, modulo 11.
 """
 
+from collections.abc import Iterable
 from math import gcd
 from operator import mul
 from typing import Final
@@ -120,13 +121,19 @@ class Numbers:
         body = str(10_000_000 + self._mprn(number))
         return body + mprn_check_digits(body)
 
-    def serial(self, number: int, kind: Party) -> str:
-        """A letter for the kind and eight digits."""
-        return f"{_SERIAL_PREFIX[kind]}{self._serial(number):08d}"
-
-    def system_title(self, number: int, kind: Party) -> bytes:
-        """FLAG id and five bytes."""
-        return self._flag + self._title(number * 4 + kind - 1).to_bytes(5, "big")
+    def devices(self, number: int, kinds: Iterable[Party]) -> list[tuple[str, bytes, bytes]]:
+        """Serial number (a letter and eight digits), system title and EUI-64 of each device of a home."""
+        digits = f"{self._serial(number):08d}"
+        first = number * 4 - 1
+        title, eui = self._title, self._eui
+        return [
+            (
+                _SERIAL_PREFIX[kind] + digits,
+                self._flag + title(first + kind).to_bytes(5, "big"),
+                self._prefix + eui(first + kind).to_bytes(5, "big"),
+            )
+            for kind in kinds
+        ]
 
     def eui64(self, number: int, kind: Party) -> bytes:
         """The prefix and five bytes."""
