@@ -2,8 +2,8 @@
 
 A home asleep is not an object. What every home has (how its migration stands) is a row of fixed columns, 32 bytes; what
 only some have (registers written, switches held, a changed destination) is one opaque byte string that its devices
-made and will read. Most homes deviate in little, so most strings are short. Keys and counters are not here: they live in
-the context store, where they are counted and wiped.
+made and will read. Most homes deviate in little, so most strings are short. Keys and counters are not here: they live
+in the context store, where they are counted and wiped.
 
 Rows know nothing of what a verdict or a cause means: both are small numbers of the ledger's own tables.
 """
@@ -34,8 +34,8 @@ ROW: Final = np.dtype(
         ("contact", "<i8"),
     ]
 )
-"""One row, little-endian wherever it runs. `audited`: 0 not yet, 1 as the ledger says, 2 otherwise. Instants: 0 is never.
-`started` is the first attempt, `contact` the last frame heard from the home."""
+"""One row, little-endian wherever it runs. `audited`: 0 not yet, 1 as the ledger says, 2 otherwise. `started` is the
+first attempt, `contact` the last frame heard from the home, 0 for never."""
 
 _HEAD: Final = Struct("<4sQQ")
 _LENGTH: Final = Struct("<I")
@@ -62,7 +62,7 @@ class Rows:
         self._blobs[self._at(number)] = blob
 
     def begin(self, number: int, now: Instant) -> int:
-        """Count one more attempt (at most 255 are told apart), and the instant of the first. Returns which one it is."""
+        """Count one more attempt (255 at most), and keep the instant of the first. Returns which one it is."""
         row = self._columns[self._at(number)]
         if not row["started"]:
             row["started"] = now
