@@ -2,8 +2,16 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any, Final
 
+from construct import Construct, Int8sb, Int8ub, Int16ub, Int32ub
+
+from emulator.codecs import axdr
 from emulator.codecs.axdr import Data
+from emulator.codecs.codec import MAX_APDU, Codec, Twin
+from emulator.codecs.get import RESULT
+from emulator.codecs.parts import Octets, Presence, Record, SequenceOf, Tagged, Variants
+from emulator.codecs.set import block
 
 
 class ActionResult(IntEnum):
@@ -124,3 +132,72 @@ class ActionResponseNext:
 
     invoke: int
     block: int
+
+
+METHOD: Final = Record(MethodRef, "class_id" / Int16ub, "logical_name" / Octets(6), "method" / Int8sb)
+"""Cosem-Method-Descriptor."""
+
+
+class _Outcome(Construct):  # type: ignore[misc]
+    """Action-Response-With-Optional-Data as the pair (result, data)."""
+
+    def _parse(self, stream: Any, context: Any, path: str) -> tuple[int, Data | int | None]:
+        result = Int8ub._parsereport(stream, context, path)
+        return result, _RETURN._parsereport(stream, context, path)
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        result, data = obj
+        Int8ub._build(result, stream, context, path)
+        _RETURN._build(data, stream, context, path)
+        return obj
+
+
+_INVOKE: Final = "invoke" / Int8ub
+_RETURN: Final = Presence(RESULT)
+
+REQUEST: Final = Tagged(
+    0xC3,
+    Variants(
+        {
+            1: Record(ActionRequest, _INVOKE, "method" / METHOD, "parameters" / Presence(axdr.DEFINITION)),
+            2: Record(ActionRequestNext, _INVOKE, "block" / Int32ub),
+            3: Record(
+                ActionRequestList,
+                _INVOKE,
+                "methods" / SequenceOf(METHOD),
+                "parameters" / SequenceOf(axdr.DEFINITION),
+            ),
+            4: Record(ActionRequestFirstBlock, _INVOKE, "method" / METHOD, *block()),
+            5: Record(ActionRequestListFirstBlock, _INVOKE, "methods" / SequenceOf(METHOD), *block()),
+            6: Record(ActionRequestBlock, _INVOKE, *block()),
+        }
+    ),
+)
+RESPONSE: Final = Tagged(
+    0xC7,
+    Variants(
+        {
+            1: Record(ActionResponse, _INVOKE, "result" / Int8ub, "data" / _RETURN),
+            2: Record(ActionResponseBlock, _INVOKE, *block()),
+            3: Record(ActionResponseList, _INVOKE, "results" / SequenceOf(_Outcome())),
+            4: Record(ActionResponseNext, _INVOKE, "block" / Int32ub),
+        }
+    ),
+)
+
+AnyActionRequest = (
+    ActionRequest
+    | ActionRequestNext
+    | ActionRequestList
+    | ActionRequestFirstBlock
+    | ActionRequestListFirstBlock
+    | ActionRequestBlock
+)
+AnyActionResponse = ActionResponse | ActionResponseBlock | ActionResponseList | ActionResponseNext
+
+ACTION_REQUEST: Final[Codec[AnyActionRequest]] = Codec(
+    "action-request", REQUEST, limit=MAX_APDU, fast=Twin("action", "request")
+)
+ACTION_RESPONSE: Final[Codec[AnyActionResponse]] = Codec(
+    "action-response", RESPONSE, limit=MAX_APDU, fast=Twin("action", "response")
+)

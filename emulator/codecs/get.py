@@ -6,8 +6,15 @@ the priority. It is carried and echoed, never taken apart on the hot path.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
+from construct import Const, Int8sb, Int8ub, Int16ub, Int32ub, Struct
+
+from emulator.codecs import axdr
 from emulator.codecs.axdr import Data
+from emulator.codecs.codec import MAX_APDU, Codec, Twin
+from emulator.codecs.layout import fixed
+from emulator.codecs.parts import Boolean, Choice, Octets, Presence, Record, SequenceOf, Tagged, Variants, octet_string
 
 
 class DataAccessResult(IntEnum):
@@ -97,3 +104,50 @@ class GetResponseList:
 
     invoke: int
     results: tuple[Data | int, ...]
+
+
+REFERENCE: Final = Struct("class_id" / Int16ub, "logical_name" / Octets(6), "attribute" / Int8sb)
+ACCESS: Final = Presence(Record(SelectiveAccess, "selector" / Int8ub, "parameters" / axdr.DEFINITION))
+ATTRIBUTE: Final = Record(AttributeRef, *REFERENCE.subcons, "access" / ACCESS)
+"""Cosem-Attribute-Descriptor with its optional selective access."""
+
+RESULT: Final = Choice({0: (Data, axdr.DEFINITION), 1: (int, Int8ub)})
+"""Get-Data-Result."""
+
+REQUEST: Final = Tagged(
+    0xC0,
+    Variants(
+        {
+            1: Record(GetRequest, "invoke" / Int8ub, "attribute" / ATTRIBUTE),
+            2: Record(GetRequestNext, "invoke" / Int8ub, "block" / Int32ub),
+            3: Record(GetRequestList, "invoke" / Int8ub, "attributes" / SequenceOf(ATTRIBUTE)),
+        }
+    ),
+)
+RESPONSE: Final = Tagged(
+    0xC4,
+    Variants(
+        {
+            1: Record(GetResponse, "invoke" / Int8ub, "result" / RESULT),
+            2: Record(
+                GetResponseBlock,
+                "invoke" / Int8ub,
+                "last" / Boolean(),
+                "block" / Int32ub,
+                "result" / Choice({0: (bytes, octet_string()), 1: (int, Int8ub)}),
+            ),
+            3: Record(GetResponseList, "invoke" / Int8ub, "results" / SequenceOf(RESULT)),
+        }
+    ),
+)
+
+NORMAL: Final = fixed(Const(0xC0, Int8ub), Const(1, Int8ub), "invoke" / Int8ub, REFERENCE, "access" / Int8ub)
+"""A get-request-normal without selective access is 13 fixed bytes: nearly every request there is."""
+
+AnyGetRequest = GetRequest | GetRequestNext | GetRequestList
+AnyGetResponse = GetResponse | GetResponseBlock | GetResponseList
+
+GET_REQUEST: Final[Codec[AnyGetRequest]] = Codec("get-request", REQUEST, limit=MAX_APDU, fast=Twin("get", "request"))
+GET_RESPONSE: Final[Codec[AnyGetResponse]] = Codec(
+    "get-response", RESPONSE, limit=MAX_APDU, fast=Twin("get", "response")
+)

@@ -27,7 +27,7 @@ from construct import (
 from construct.core import stream_read, stream_read_entire, stream_size, stream_write
 
 BITS: Final = "_bits"
-"""Name of a group of bit fields inside a record; its members belong to the record itself."""
+"""A part whose name begins with _ is a group inside a record: its members belong to the record itself."""
 
 
 def refuse(reason: str, path: str) -> ConstructError:
@@ -336,23 +336,25 @@ def bits(**widths: int) -> Construct:
 
 
 class Record(Adapter):  # type: ignore[misc]
-    """A layout and the dataclass it becomes. Every field of the dataclass is a part of that name, or a bit field."""
+    """A layout and the dataclass it becomes. Every field of the dataclass is a part of that name, or in a group."""
 
     def __init__(self, kind: type, *parts: Construct) -> None:
         super().__init__(Struct(*parts))
         self.kind = kind
         self.names = tuple(field.name for field in fields(kind))
+        self.groups = tuple(part.name for part in parts if part.name and part.name.startswith("_"))
 
     def _decode(self, obj: Any, context: Any, path: str) -> Any:
-        if BITS in obj:
-            obj = {**obj, **obj[BITS]}
+        for group in self.groups:
+            obj = {**obj, **obj[group]}
         return self.kind(*[obj[name] for name in self.names])
 
     def _encode(self, obj: Any, context: Any, path: str) -> dict[str, Any]:
         if type(obj) is not self.kind:
             raise refuse(f"a {type(obj).__name__} where a {self.kind.__name__} belongs", path)
         parts = {name: getattr(obj, name) for name in self.names}
-        parts[BITS] = parts
+        for group in self.groups:
+            parts[group] = parts
         return parts
 
 

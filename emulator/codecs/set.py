@@ -1,9 +1,15 @@
 """SET: writing attributes, in every form of request and response (DLMS UA 1000-2 9.3.7, 9.5)."""
 
 from dataclasses import dataclass
+from typing import Final
 
+from construct import Construct, Int8ub, Int32ub
+
+from emulator.codecs import axdr
 from emulator.codecs.axdr import Data
-from emulator.codecs.get import AttributeRef
+from emulator.codecs.codec import MAX_APDU, Codec, Twin
+from emulator.codecs.get import ATTRIBUTE, AttributeRef
+from emulator.codecs.parts import Boolean, Record, SequenceOf, Tagged, Variants, octet_string
 
 
 @dataclass(slots=True)
@@ -96,3 +102,49 @@ class SetResponseList:
 
     invoke: int
     results: tuple[int, ...]
+
+
+def block(raw: str = "raw") -> tuple[Construct, ...]:
+    """DataBlock-SA and DataBlock-P: last, number, bytes."""
+    return "last" / Boolean(), "block" / Int32ub, raw / octet_string()
+
+
+_INVOKE: Final = "invoke" / Int8ub
+
+REQUEST: Final = Tagged(
+    0xC1,
+    Variants(
+        {
+            1: Record(SetRequest, _INVOKE, "attribute" / ATTRIBUTE, "value" / axdr.DEFINITION),
+            2: Record(SetRequestFirstBlock, _INVOKE, "attribute" / ATTRIBUTE, *block()),
+            3: Record(SetRequestBlock, _INVOKE, *block()),
+            4: Record(
+                SetRequestList,
+                _INVOKE,
+                "attributes" / SequenceOf(ATTRIBUTE),
+                "values" / SequenceOf(axdr.DEFINITION),
+            ),
+            5: Record(SetRequestListFirstBlock, _INVOKE, "attributes" / SequenceOf(ATTRIBUTE), *block()),
+        }
+    ),
+)
+RESPONSE: Final = Tagged(
+    0xC5,
+    Variants(
+        {
+            1: Record(SetResponse, _INVOKE, "result" / Int8ub),
+            2: Record(SetResponseBlock, _INVOKE, "block" / Int32ub),
+            3: Record(SetResponseLastBlock, _INVOKE, "result" / Int8ub, "block" / Int32ub),
+            4: Record(SetResponseLastBlockList, _INVOKE, "results" / SequenceOf(Int8ub), "block" / Int32ub),
+            5: Record(SetResponseList, _INVOKE, "results" / SequenceOf(Int8ub)),
+        }
+    ),
+)
+
+AnySetRequest = SetRequest | SetRequestFirstBlock | SetRequestBlock | SetRequestList | SetRequestListFirstBlock
+AnySetResponse = SetResponse | SetResponseBlock | SetResponseLastBlock | SetResponseLastBlockList | SetResponseList
+
+SET_REQUEST: Final[Codec[AnySetRequest]] = Codec("set-request", REQUEST, limit=MAX_APDU, fast=Twin("set", "request"))
+SET_RESPONSE: Final[Codec[AnySetResponse]] = Codec(
+    "set-response", RESPONSE, limit=MAX_APDU, fast=Twin("set", "response")
+)

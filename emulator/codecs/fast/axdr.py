@@ -1,7 +1,7 @@
 """A-XDR data, by hand: one pass over the bytes with an integer position, a table of `struct`s for what is fixed.
 
-Scalars inside arrays and structures are taken in the loop itself, without a call each: a day of half-hours is two hundred
-of them. `read` and `write` are for twins whose frames hold a datum; they raise what `common` describes.
+Scalars inside arrays and structures are taken in the loop itself, without a call each: a day of half-hours is two
+hundred of them. `read` and `write` are for twins whose frames hold a datum; they raise what `common` describes.
 """
 
 import struct
@@ -96,7 +96,7 @@ def _read(data: bytes, at: int, used: list[int], depth: int) -> tuple[Data, int]
 
 
 def _items(data: bytes, at: int, count: int, used: list[int], depth: int) -> tuple[tuple[Data, ...], int]:
-    items = []
+    items: list[Data] = []
     append = items.append
     size = len(data)
     for _ in range(count):

@@ -1,7 +1,7 @@
 """What the twins share: how a refusal travels inside one, and lengths.
 
-Inside a twin a refusal is a `Refusal` (which place, why) and a cut frame is whatever Python says about an index that is not
-there; at the twin's edge `refused` turns either into the one error, in the name of the frame that was asked for.
+Inside a twin a refusal is a `Refusal` (which place, why) and a cut frame is whatever Python says about an index that is
+not there; at the twin's edge `refused` turns either into the one error, in the name of the frame that was asked for.
 A try block costs nothing in CPython 3.11 and later until something is raised.
 """
 
@@ -79,7 +79,7 @@ def length_bytes(length: int) -> bytes:
     return bytes((0x80 | count,)) + length.to_bytes(count, "big")
 
 
-def with_length(value: bytes) -> bytes:
+def with_length(value: bytes | bytearray) -> bytes:
     """An octet string."""
     if not isinstance(value, bytes | bytearray):
         raise Refusal(f"a {type(value).__name__} where bytes belong")
