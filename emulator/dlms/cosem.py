@@ -1,7 +1,8 @@
 """COSEM objects: shared by all devices of a model, told each time which device is meant and what time it is.
 
-The obvious way, an object per meter with its values inside, costs 100 kB a meter and must be saved whole. Here an object
-is a flyweight. It has a class, a logical name and a *binding* per attribute, which says where the value comes from:
+The obvious way, an object per meter with its values inside, costs 100 kB a meter and must be saved whole. Here an
+object is a flyweight. It has a class, a logical name and a *binding* per attribute, which says where the value comes
+from:
 
 - `constant(data)`: the same on every device of the model, never written;
 - `computed(read, write)`: a function of (device, now); physics lives behind these;
@@ -9,8 +10,8 @@ is a flyweight. It has a class, a logical name and a *binding* per attribute, wh
   `device.deviations` under (class id, logical name, attribute). Writing the default again forgets the entry, so a
   device that deviates in nothing has an empty dict and an empty snapshot.
 
-Attribute numbers below zero are a class's own memory (image blocks, a relay's state): never reachable from the wire, kept
-and saved like any other deviation.
+Attribute numbers below zero are a class's own memory (image blocks, a relay's state): never reachable from the wire,
+kept and saved like any other deviation.
 
 An attribute or method that a class does not have is refused with *object-undefined*, one that may not be touched
 with *read-write-denied*; access rights per client are checked before, in `server`, and are no business of an object.
@@ -33,14 +34,12 @@ if TYPE_CHECKING:
 Key: TypeAlias = tuple[int, bytes, int]
 """(class id, logical name, attribute): where a deviation is kept. Attribute numbers fit a signed byte."""
 
-BROADCAST: Final = -1
-"""The entry of `Device.contexts` whose EK is the broadcast key, for a device that listens to broadcasts."""
-
 DEDICATED: Final = -2
-"""The entry of `Device.contexts` lent to the dedicated key of one association, for a device that offers ded- services."""
+"""The entry of `Device.contexts` lent to the dedicated key of one association, for a device that offers ded-
+services."""
 
 
-class AccessRefused(EmulatorError):  # noqa: N818 - a refusal is an answer, not an error
+class AccessRefused(EmulatorError):
     """An attribute was not read or written; `result` is the data-access-result to send."""
 
     def __init__(self, result: DataAccessResult, reason: str = "") -> None:
@@ -49,7 +48,7 @@ class AccessRefused(EmulatorError):  # noqa: N818 - a refusal is an answer, not 
         self.reason = reason
 
 
-class ActionRefused(EmulatorError):  # noqa: N818
+class ActionRefused(EmulatorError):
     """A method was not carried out; `result` is the action-result to send."""
 
     def __init__(self, result: ActionResult, reason: str = "") -> None:
@@ -81,7 +80,7 @@ class Device(Protocol):
     """Everything that was written or remembered and differs from the model; saved with the device."""
     store: "ContextStore"
     contexts: Mapping[int, int]
-    """Client SAP -> index of its security context in `store`; see also `BROADCAST` and `DEDICATED`."""
+    """Client SAP -> index of its security context in `store`; see also `DEDICATED`."""
     objects: "ObjectTree"
     association: Association | None
     """The association that the request being answered came by; None outside of a request. Set by the server."""
@@ -152,10 +151,10 @@ def stored(
 ) -> Attribute:
     """A value that can be written; until then `default`, which may depend on the device.
 
-    `check(data)` says whether a written value is acceptable; without it the value must have the same shape as the default
-    (`same_shape`), or, when the default depends on the device, the same shape as that. A value that fails is refused with
-    *type-unmatched*. `before(device, data, now)` runs first and may raise `AccessRefused`; `changed(device, data, now)`
-    runs after the write.
+    `check(data)` says whether a written value is acceptable; without it the value must have the same shape as the
+    default (`same_shape`), or, when the default depends on the device, the same shape as that. A value that fails is
+    refused with *type-unmatched*. `before(device, data, now)` runs first and may raise `AccessRefused`;
+    `changed(device, data, now)` runs after the write.
     """
     given = default if isinstance(default, Data) else None
     make = None if isinstance(default, Data) else default
@@ -191,8 +190,8 @@ def stored(
 
 def same_shape(data: Data, like: Data) -> bool:
     """Whether `data` has the type of `like`: the same tag; member by member in a structure; in an array every element
-    like the first one of `like` (any elements of one tag when that is empty). An octet string may stand for a date, time or
-    date-time of the same length, and the other way round."""
+    like the first one of `like` (any elements of one tag when that is empty). An octet string may stand for a date,
+    time or date-time of the same length, and the other way round."""
     if data.tag != like.tag:
         lengths = {Tag.DATE_TIME: 12, Tag.DATE: 5, Tag.TIME: 4}
         if like.tag in lengths and data.tag == Tag.OCTET_STRING:
@@ -379,8 +378,8 @@ class Timed(Protocol):
     def next_due(self, device: Device, after: Instant) -> Instant | None:
         """The first instant later than `after` (true time) at which something is to be done, or None."""
 
-    def run(self, device: Device, at: Instant) -> None:
-        """Do what is due at `at`."""
+    def run(self, device: Device, at: Instant, now: Instant) -> None:
+        """Do what fell due at `at`; `now` is later when the device was asleep or without power."""
 
 
 class ObjectTree(dict[tuple[int, bytes], CosemObject]):
@@ -446,7 +445,7 @@ class ObjectTree(dict[tuple[int, bytes], CosemObject]):
             for when, item in due:
                 if when == at:
                     try:
-                        item.run(device, at)
+                        item.run(device, at, until)
                     except (AccessRefused, ActionRefused) as refusal:
                         device.note("dlms.schedule.refused", type(item).__name__, int(refusal.result), refusal.reason)
         device.note("dlms.schedule.limit", limit)

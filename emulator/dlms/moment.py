@@ -39,7 +39,8 @@ def _date_bytes(day: int) -> bytes:
 
 
 def encode(at: Instant, deviation: int = 0, status: int = 0) -> bytes:
-    """The 12 bytes of an instant. `at` is the local time to be shown; `deviation` minutes (-720..840) from local to UTC."""
+    """The 12 bytes of an instant. `at` is the local time to be shown; `deviation` minutes (-720..840) from local to
+    UTC."""
     day, rest = divmod(at, DAY)
     hour, rest = divmod(rest, HOUR)
     minute, rest = divmod(rest, MINUTE)
@@ -59,8 +60,8 @@ def encode_time(at: Instant) -> bytes:
 
 
 def decode(value: bytes) -> Instant:
-    """The instant (UTC) of a 12-byte date-time. The day of week, hundredths, deviation and status may be unspecified; an
-    unknown deviation is read as none. Raises ValueError for anything else unspecified or impossible."""
+    """The instant (UTC) of a 12-byte date-time. The day of week, hundredths, deviation and status may be unspecified;
+    an unknown deviation is read as none. Raises ValueError for anything else unspecified or impossible."""
     if len(value) != 12:
         raise ValueError("a date-time has 12 bytes")
     year = value[0] << 8 | value[1]
@@ -183,8 +184,8 @@ def _next_time(pattern: bytes, after: int) -> int | None:
 
 
 def in_year(pattern: bytes, year: int) -> int:
-    """The day (from 1970-01-01) in `year` that a yearly date pattern means. A day of the month together with a day of the
-    week means the first such weekday on or after it. Raises ValueError where there is none."""
+    """The day (from 1970-01-01) in `year` that a yearly date pattern means. A day of the month together with a day of
+    the week means the first such weekday on or after it. Raises ValueError where there is none."""
     month, wanted, weekday = pattern[2], pattern[3], pattern[4]
     first = date(year, month, 1)
     following = (first + timedelta(days=32)).replace(day=1)
