@@ -9,7 +9,7 @@ Verification and activation may take time (`verify_s`, `activate_s`): meanwhile 
 failure* as the standard wants, the status says "initiated", and the device wakes to finish.
 """
 
-from collections.abc import Mapping, Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import ClassVar, Final, TypeAlias
@@ -88,9 +88,14 @@ class ImageTransfer(CosemObject):
     """Attributes: 2 block size, 3 transferred blocks, 4 first block not transferred, 5 transfer enabled, 6 status, 7
     images to activate. Methods: 1 initiate, 2 block transfer, 3 verify, 4 activate."""
 
-    __slots__ = ("_activate", "_activate_us", "_block_size", "_verify", "_verify_us") class_id: ClassVar[int] = 18
-    methods: ClassVar[Mapping[int, str]] = {1: "image_transfer_initiate", 2: "image_block_transfer", 3:
-    "image_verify", 4: "image_activate"}
+    __slots__ = ("_activate", "_activate_us", "_block_size", "_verify", "_verify_us")
+    class_id: ClassVar[int] = 18
+    methods: ClassVar[Mapping[int, str]] = {
+        1: "image_transfer_initiate",
+        2: "image_block_transfer",
+        3: "image_verify",
+        4: "image_activate",
+    }
 
     def __init__(
         self,
