@@ -79,6 +79,7 @@ class Header(Struct, frozen=True, forbid_unknown_fields=True):
     recipe: Recipe
 
 
+_ENCODER: Final = msgspec.json.Encoder()
 _HEADER: Final = msgspec.json.Decoder(Header)
 _HOME: Final = msgspec.json.Decoder(ListedHome)
 
@@ -92,16 +93,19 @@ def is_listing(file: Path) -> bool:
         raise InputError(f"{file}: {error.strerror or error}; name a readable file") from error
 
 
-def write(file: Path, recipe: Recipe, homes: Iterable[ListedHome], count: int) -> None:
+def encode(home: ListedHome) -> bytes:
+    """A home as a line."""
+    return _ENCODER.encode(home) + b"\n"
+
+
+def write(file: Path, recipe: Recipe, lines: Iterable[bytes], count: int) -> None:
     """Write a listing, whole or not at all, readable for its owner only. Raises InputError."""
-    encoder = msgspec.json.Encoder()
     temporary: str | None = None
     try:
         handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
         with os.fdopen(handle, "wb") as stream:
-            stream.write(encoder.encode(Header(FORMAT, 1, count, recipe)) + b"\n")
-            for home in homes:
-                stream.write(encoder.encode(home) + b"\n")
+            stream.write(_ENCODER.encode(Header(FORMAT, 1, count, recipe)) + b"\n")
+            stream.writelines(lines)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, file)

@@ -24,6 +24,7 @@ CELL_MOST: Final = 4_096
 Share: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0, description="a share of homes, 0 to 1")]
 Weight: TypeAlias = Annotated[float, Meta(ge=0.0, description="relative weight; 0 is never chosen by chance")]
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+/-]{0,63}\Z")]
+Label: TypeAlias = Annotated[str, Meta(pattern=r"^[^\W_].{0,63}\Z", description="as people write it")]
 Firmware: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}\Z")]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=identity.HOMES_MOST)]
 
@@ -168,7 +169,7 @@ class Home(_Strict, frozen=True, kw_only=True):
 
     combination: Name | None = None
     active: bool = True
-    supplier: Name | None = None
+    supplier: Label | None = None
     region: Name | None = None
     switches: Annotated[int, Meta(ge=0, le=5)] | None = None
     tariff: Name | None = None
@@ -189,7 +190,7 @@ class Recipe(_Strict, frozen=True, kw_only=True):
     flag: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z", description="FLAG id, opens every system title")] = "ELS"
     eui64_prefix: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{6}\Z")] = "0A5351"
     regions: Annotated[dict[Name, Weight], Meta(min_length=1)]
-    suppliers: Annotated[dict[Name, Weight], Meta(min_length=1)]
+    suppliers: Annotated[dict[Label, Weight], Meta(min_length=1)]
     combinations: Annotated[tuple[Combination, ...], Meta(min_length=1)]
     outdated: dict[Name, Firmware] = field(default_factory=dict)
     epcl: tuple[EpclEntry, ...] = ()

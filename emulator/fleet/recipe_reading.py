@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from emulator.errors import InputError
-from emulator.fleet import identity, tariffs
+from emulator.fleet import identity, models, tariffs
 from emulator.fleet.installation import KINDS
 from emulator.fleet.recipe import (
     DETAILS,
@@ -34,6 +34,7 @@ from emulator.fleet.recipe import (
     WanLoss,
     condition_parts,
 )
+from emulator.kernel.machine import Party
 from emulator.kernel.time import DAY, instant
 
 BYTES_MOST: Final = 1 << 20
@@ -146,6 +147,15 @@ def _combination_problems(recipe: Recipe) -> Iterator[str]:
     names = [each.name for each in recipe.combinations]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"combinations: {name!r} stands twice; names are unique"
+    known = models.known()
+    for each in recipe.combinations:
+        for kind, model in each.models():
+            there = known.get(model.model)
+            if there is None or there.kind != kind.name.lower():
+                able = ", ".join(name for name, one in known.items() if one.kind == kind.name.lower())
+                yield f"combinations {each.name}: {model.model!r} is no {kind.name.lower()} model; one of {able}"
+            elif kind is Party.ELECTRICITY and each.auxiliary and not there.switches:
+                yield f"combinations {each.name}: auxiliary = true, but a {model.model} has no switches; drop it"
     yield from _weights("combinations.weight", {each.name: each.weight for each in recipe.combinations})
     for index, entry in enumerate(recipe.epcl):
         if entry.combination not in names:
