@@ -8,7 +8,6 @@ What went wrong is an exception with a cause of the table in `verdict.py`; wheth
 `campaign.py`. The script knows what the old operator recorded and what the devices answer, and nothing else.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,35 +16,31 @@ from emulator.dcc.verdict import Outcome, Verdict
 from emulator.dlms import moment
 from emulator.errors import EmulatorError
 from emulator.fleet import tariffs
-from emulator.fleet.installation import SmsoDevice, SmsoRecord
+from emulator.fleet.installation import SmsoRecord
 from emulator.headend import services
 from emulator.headend.alerts import Inbox
-from emulator.headend.conversation import Conversation, Listen, Remark, Rest, Script, Text
+from emulator.headend.conversation import Conversation, Listen, Remark, Rest, Script
+from emulator.headend.keyring import Target
 from emulator.headend.recovery import associate
-from emulator.headend.rotation import DeviceCustody, rotate
+from emulator.headend.rotation import rotate
+from emulator.headend.rouse import RouseSettings, rouse
 from emulator.headend.session import NoAnswerError, RefusedError, Session, Steps
 from emulator.kernel.effects import Instant, Note
 from emulator.kernel.machine import Party
-from emulator.kernel.time import DAY, MINUTE, SECOND
+from emulator.kernel.time import MINUTE, SECOND
 
 
 @dataclass(frozen=True, slots=True)
 class TakeoverSettings:
     """How a takeover is done. All ASSUMED; durations in µs.
 
-    `sms_patience_us` is how long a roused hub may take to call back, tried `sms_tries` times. `switch_margin_us` is how
-    long after a switching time the auxiliary switches are looked at (it must exceed the randomised offset).
-    `stale_contact_us`: a home silent for longer before the campaign never was prepared (MF2), else its WAN was
-    lost during it (MF3).
+    `switch_margin_us` is how long after a switching time the auxiliary switches are looked at (it must exceed the
+    randomised offset). Alerts go to the same address as the callbacks of `rouse`.
     """
 
-    callback: str = "10.0.0.1:4061"
-    sms_patience_us: int = 2 * MINUTE
-    sms_tries: int = 3
+    rouse: RouseSettings = RouseSettings()
     alert_patience_us: int = 2 * MINUTE
     switch_margin_us: int = 35 * MINUTE
-    stale_contact_us: int = 60 * DAY
-    clock_tolerance_us: int = 10 * SECOND
 
 
 class CauseError(EmulatorError):
@@ -57,17 +52,6 @@ class CauseError(EmulatorError):
         self.final = final
 
 
-@dataclass(slots=True)
-class Target:
-    """One keyed device of the home, with the way to it."""
-
-    party: Party
-    device: SmsoDevice
-    custody: DeviceCustody
-    session: Session
-    public: Session
-
-
 AUXILIARY_TOLERANCE_US: Final = 31 * MINUTE
 """Closer to a switching time than this the state of a switch with a randomised offset says nothing."""
 
@@ -75,16 +59,17 @@ AUXILIARY_TOLERANCE_US: Final = 31 * MINUTE
 class Takeover:
     """One attempt at one home. `outcome` says how it came out once the script has ended."""
 
-    __slots__ = ("_conversation", "_inbox", "_record", "_settings", "_started", "_targets", "final", "outcome")
+    __slots__ = ("_conversation", "_inbox", "_record", "_settings", "_silent", "_targets", "final", "outcome")
 
     def __init__(
-        self, record: SmsoRecord, targets: list[Target], inbox: Inbox, settings: TakeoverSettings, started: Instant
+        self, record: SmsoRecord, targets: list[Target], inbox: Inbox, settings: TakeoverSettings, *, silent: bool
     ) -> None:
+        """`silent`: by the record, nobody has heard from the home for so long that it cannot have been prepared."""
         self._record = record
         self._targets = targets
         self._inbox = inbox
         self._settings = settings
-        self._started = started
+        self._silent = silent
         self._conversation: Conversation | None = None
         self.outcome = Outcome(Verdict.PENDING, "")
         self.final = False
@@ -138,21 +123,21 @@ class Takeover:
     # Waking
 
     def _rouse(self) -> Steps[None]:
-        """Short messages until the hub calls back."""
-        text = f"SMETS1 WAKE {self._settings.callback}".encode("ascii")
-        for _ in range(self._settings.sms_tries):
-            yield Text(text)
-            heard = yield Listen(self._settings.sms_patience_us)
-            if heard and self._inbox.take(self._targets[0].session.server_sap, vouched=False) is not None:
-                return
-        stale = self._record.last_contact < self._started - self._settings.stale_contact_us
-        raise CauseError("MF2:no-wan" if stale else "MF3:wan-lost")
+        hub_sap = self._targets[0].session.server_sap
+        if not (yield from rouse(self._inbox, hub_sap, self._settings.rouse)):
+            raise CauseError("MF2:no-wan" if self._silent else "MF3:wan-lost")
 
     # Testing: can the device be reached under the keys handed over, and is it what the record says?
 
     def _test(self, target: Target) -> Steps[None]:
         yield from self._learn_counter(target)
-        yield from associate(target.session, target.custody)
+        try:
+            yield from associate(target.session, target.custody)
+        except RefusedError as error:
+            if target.custody.touched:
+                yield Remark(Note("takeover.keys-lost", (int(target.party), error.reason)))
+                raise CauseError("MF13:keys-lost") from error
+            raise
         session, spec = target.session, target.device.spec
         name = yield from session.get(services.DEVICE_NAME)
         if spec.serial.encode("ascii") not in bytes(name.value):
@@ -192,7 +177,7 @@ class Takeover:
     # Alerts
 
     def _redirect_alerts(self) -> Steps[None]:
-        destination = structure([enum(1), octet_string(self._settings.callback.encode("ascii")), enum(0)])
+        destination = structure([enum(1), octet_string(self._settings.rouse.callback.encode("ascii")), enum(0)])
         for target in self._targets:
             yield from target.session.set(services.PUSH_DESTINATION, destination)
         meter = self._meter
@@ -257,5 +242,3 @@ def _refusal(error: RefusedError) -> str:
         return "MF10:wrong-key"
     return "MF10:refused"
 
-
-TakeoverFactory = Callable[[int, Instant], Takeover]

@@ -101,6 +101,11 @@ class DeviceCustody:
         self.data = Change(keeper.custody(installation, party, Hierarchy.DATA))
         self.master = Change(keeper.custody(installation, party, Hierarchy.MASTER))
 
+    @property
+    def touched(self) -> bool:
+        """Whether a change of this device's keys has ever been sent."""
+        return any(change.in_doubt or change.custody.live for change in (self.data, self.master))
+
     def data_keys(self, generation: int) -> DeviceKeys:
         """EK and AK of a generation."""
         return self.keeper.data_keys(self.installation, self.party, generation, self.handed_over)

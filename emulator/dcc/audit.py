@@ -1,0 +1,56 @@
+"""The audit: a second witness to the ledger.
+
+It goes back to every home the ledger calls migrated, rouses it, and asks each device that was taken over two
+questions: do you still accept the old operator's keys (it must not), and do you accept the new ones (it must)? It believes
+neither the ledger's verdict nor the keeper's memory of what was confirmed, only the answers.
+"""
+
+from emulator.fleet.installation import DeviceKeys
+from emulator.headend.alerts import Inbox
+from emulator.headend.conversation import Conversation, Remark, Script
+from emulator.headend.keyring import Target
+from emulator.headend.rouse import RouseSettings, rouse
+from emulator.headend.session import NoAnswerError, RefusedError, Steps
+from emulator.kernel.effects import Note
+
+
+class Audit:
+    """One visit. `agrees` is the finding; None: nobody answered, so it says nothing and may be tried again."""
+
+    __slots__ = ("_inbox", "_settings", "_targets", "agrees")
+
+    def __init__(self, targets: list[Target], inbox: Inbox, settings: RouseSettings) -> None:
+        self._targets = targets
+        self._inbox = inbox
+        self._settings = settings
+        self.agrees: bool | None = None
+
+    def script(self, conversation: Conversation) -> Script:
+        """The visit. Never raises."""
+        try:
+            if not (yield from rouse(self._inbox, self._targets[0].session.server_sap, self._settings)):
+                return
+            found = True
+            for target in self._targets:
+                handed_over = target.custody.handed_over
+                live = target.custody.data_keys(target.custody.data.custody.live)
+                old = yield from self._accepts(target, handed_over)
+                new = yield from self._accepts(target, live)
+                if old or not new:
+                    yield Remark(Note("audit.astray", (int(target.party), old, new)))
+                    found = False
+        except NoAnswerError:
+            yield Remark(Note("audit.no-answer", ()))
+            return
+        self.agrees = found
+        yield Remark(Note("audit.ended", (found,)))
+
+    def _accepts(self, target: Target, keys: DeviceKeys) -> Steps[bool]:
+        """Does an association stand under these keys?"""
+        target.session.use(keys)
+        try:
+            yield from target.session.open()
+        except RefusedError:
+            return False
+        yield from target.session.close()
+        return True

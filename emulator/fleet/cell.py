@@ -1,0 +1,195 @@
+"""A cell: up to 4,096 installations with everything they need, and nothing they share with other cells.
+
+It owns its queue, its link, its air, its context store, its rows and its journal, so a cell can live in any process and
+end with the same digest. Asleep, an installation is a row here and three lines in the context store; `machine` builds
+what a frame touches and `sleep` takes it back.
+
+Keys as found are derived when a device is first touched, not when the cell is made: an estate nobody calls costs no
+key at all.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from emulator.crypto.keys import ContextStore
+from emulator.fleet import registry
+from emulator.fleet.estate import Estate
+from emulator.fleet.installation import KEYED, Installation
+from emulator.fleet.rows import Rows
+from emulator.fleet.wires import Radio, ShortMessage, WanDown, WanUp
+from emulator.han.link_state import FOREVER, NEVER, HanLink
+from emulator.headend.desk import Caseworker, Desk
+from emulator.kernel.effects import (
+    ALERTS,
+    HAN,
+    HAN_ELECTRICITY,
+    HAN_GAS,
+    HAN_IHD,
+    SMS,
+    WAN,
+    Port,
+)
+from emulator.kernel.journal import Journal, Sink
+from emulator.kernel.machine import Machine, Party
+from emulator.kernel.world import Wire, World
+from emulator.link.air import Air, AirProfile, Coverage
+from emulator.link.chain import Chain, Recorder
+from emulator.link.profile import LinkProfile
+
+CONTEXTS: Final = len(KEYED)
+"""Security contexts an installation has on each side: one for each device that holds keys."""
+
+OLD_HEAD_END_TITLE: Final = b"SMSO\x00\x00\x00\x01"
+"""System title of the operator that ran the meters before; the peer every device knows until another one associates."""
+
+_HAN_PORTS: Final[Mapping[Port, Party]] = {
+    HAN_ELECTRICITY: Party.ELECTRICITY,
+    HAN_GAS: Party.GAS,
+    HAN_IHD: Party.IHD,
+}
+
+_PACK: Final = msgspec.msgpack.Encoder().encode
+_UNPACK: Final = msgspec.msgpack.Decoder(dict[int, bytes]).decode
+
+
+class Cell:
+    """One cell of an estate, with its world. `begin` the world by waking installations at the desk."""
+
+    def __init__(
+        self,
+        estate: Estate,
+        number: int,
+        caseworker: Caseworker,
+        *,
+        link: str,
+        profile: LinkProfile,
+        air: AirProfile,
+        sink: Sink | None = None,
+        tap: Recorder | None = None,
+    ) -> None:
+        self.estate = estate
+        self.number = number
+        self.members = estate.members(number)
+        self.journal = Journal(sink)
+        self.store = ContextStore(len(self.members) * CONTEXTS)
+        self.rows = Rows(self.members.start, len(self.members))
+        self.chain = Chain(link, number, estate.seed, profile, tap)
+        self.air = Air(estate.seed, air)
+        self.coverages: dict[int, Coverage] = {}
+        self.desk = Desk(caseworker)
+        self.world = World(self, self, self.journal, estate.start)
+        self._awake: dict[int, dict[int, registry.StoredMachine]] = {}
+        self._homes: dict[int, Installation] = {}
+        self._links: dict[int, dict[int, HanLink]] = {}
+        self._wires = self._string_wires()
+
+    # The roster
+
+    def machine(self, installation: int, party: int) -> Machine:
+        """The machine behind a party, built from its row if it sleeps."""
+        if party == Party.HEADEND:
+            return self.desk.machine(installation)
+        home = self._awake.get(installation)
+        if home is None:
+            home = self._awake[installation] = {}
+        found = home.get(party)
+        if found is None:
+            found = home[party] = self._build(installation, Party(party))
+        return found
+
+    def sleep(self, installation: int) -> None:
+        """Put the home's machines back into its row."""
+        home = self._awake.pop(installation, None)
+        if home is None:
+            return
+        blob = self.rows.row(installation)
+        states = _UNPACK(blob) if blob else {}
+        for party, machine in home.items():
+            state = machine.snapshot()
+            if state:
+                states[int(party)] = state
+            else:
+                states.pop(int(party), None)
+        self.rows.store(installation, _PACK(states) if states else b"")
+        self._homes.pop(installation, None)
+        self._links.pop(installation, None)
+
+    def home(self, installation: int) -> Installation:
+        """The truth about a home, kept while it is awake."""
+        home = self._homes.get(installation)
+        if home is None:
+            home = self.estate.installation(installation)
+            if installation in self._awake:
+                self._homes[installation] = home
+        return home
+
+    def context(self, installation: int, party: Party) -> int:
+        """The index of a device's security context, in the devices' store and in the head end's."""
+        return (installation - self.members.start) * CONTEXTS + party - Party.HUB
+
+    @property
+    def awake(self) -> int:
+        """How many installations are objects now."""
+        return len(self._awake)
+
+    def _build(self, installation: int, party: Party) -> "registry.StoredMachine":
+        home = self.home(installation)
+        spec = home.device(party)
+        assert spec is not None, f"installation {installation} has no {party.name}"
+        model = registry.model(spec.model)
+        contexts: dict[int, int] = {}
+        if party in KEYED:
+            index = self.context(installation, party)
+            contexts[model.profile.addressing.management] = index
+            if not self.store.loaded(index):
+                self._load(home, party, spec.system_title, index)
+        blob = self.rows.row(installation)
+        state = _UNPACK(blob).get(int(party)) if blob else None
+        return model.create(home, spec, store=self.store, contexts=contexts, seed=self.estate.seed, state=state)
+
+    def _load(self, home: Installation, party: Party, title: bytes, index: int) -> None:
+        keys = self.estate.keys(home, party)
+        tx, rx = self.estate.counters(home, party)
+        self.store.load(
+            index, ek=keys.ek, ak=keys.ak, title=title, peer=OLD_HEAD_END_TITLE, tx=tx, rx=rx, kek=keys.kek
+        )
+
+    # The wiring
+
+    def wire(self, installation: int, party: int, port: Port) -> Wire:
+        """What lies behind a party's port; the same in every installation."""
+        return self._wires[party, port]
+
+    def _string_wires(self) -> dict[tuple[int, Port], Wire]:
+        chain, air, coverages, journal = self.chain, self.air, self.coverages, self.journal
+        wires: dict[tuple[int, Port], Wire] = {
+            (Party.HEADEND, WAN): WanDown(chain, air, coverages, journal),
+            (Party.HEADEND, SMS): ShortMessage(air, coverages),
+            (Party.HUB, WAN): WanUp(chain, air, coverages, journal, alerts=False),
+            (Party.HUB, ALERTS): WanUp(chain, air, coverages, journal, alerts=True),
+        }
+        for port, device in _HAN_PORTS.items():
+            wires[Party.HUB, port] = Radio(self.link, device, down=True, hub_port=port, journal=journal)
+            wires[device, HAN] = Radio(self.link, device, down=False, hub_port=port, journal=journal)
+        return wires
+
+    def link(self, installation: int, party: Party) -> HanLink:
+        """The radio link between a home's hub and one of its devices."""
+        links = self._links.setdefault(installation, {})
+        found = links.get(party)
+        if found is None:
+            home = self.home(installation)
+            spec = home.device(party)
+            assert spec is not None
+            condition = home.condition
+            lost = condition is not None and condition.kind == "MF5" and condition.device is party
+            found = links[party] = HanLink(
+                self.estate.seed,
+                installation,
+                party,
+                lost=((NEVER, FOREVER),) if lost else (),
+                sleepy=registry.model(spec.model).sleepy(self.estate.seed, installation),
+            )
+        return found

@@ -1,0 +1,101 @@
+"""The head end's means for one cell: its context store, its custody, and the way to each keyed device of a home.
+
+A context here is the mirror of one in the device: our title as sender, the device's as peer. It is loaded with whatever
+keys custody says are live whenever a conversation begins, and the send counter only ever rises, whichever keys are
+loaded, so that no nonce can come twice under any of them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from emulator.crypto import derive
+from emulator.crypto.keys import ContextStore
+from emulator.dlms.client import Client, ClientProfile
+from emulator.fleet import registry
+from emulator.fleet.installation import KEYED, DeviceKeys, SmsoDevice, SmsoRecord
+from emulator.headend.keeper import Keeper
+from emulator.headend.rotation import DeviceCustody
+from emulator.headend.session import Session
+from emulator.kernel.machine import Party
+
+HEAD_END_TITLE: Final = b"DCC\x00\x00\x00\x00\x01"
+"""System title of this head end. ASSUMED."""
+
+
+@dataclass(slots=True)
+class Target:
+    """One keyed device of a home, with the ways to it: under keys (`session`) and without (`public`)."""
+
+    party: Party
+    device: SmsoDevice
+    custody: DeviceCustody
+    session: Session
+    public: Session
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an answer may take, in µs. ASSUMED: two crossings of a slow cellular bearer and some.
+
+    `slack_us` is added to the poll interval of a device that sleeps, for the first answer.
+    """
+
+    answer_us: int = 15_000_000
+    slack_us: int = 60_000_000
+
+
+class Keyring:
+    """Contexts and custody for the installations of a cell."""
+
+    def __init__(self, secret: bytes, members: range, patience: Patience) -> None:
+        self._members = members
+        self._patience = patience
+        self._secret = secret
+        self.store = ContextStore(len(members) * len(KEYED))
+        self.keeper = Keeper(secret, members.start, len(members))
+
+    def context(self, installation: int, party: Party) -> int:
+        """The context towards a device."""
+        return (installation - self._members.start) * len(KEYED) + party - Party.HUB
+
+    def targets(self, record: SmsoRecord, parties: Iterable[Party] = KEYED) -> list[Target]:
+        """The keyed devices of a home, hub first, each with fresh sessions under the keys custody holds for live."""
+        found = []
+        for party in parties:
+            device = record.device(party)
+            if device is not None and device.keys is not None:
+                found.append(self._target(record.number, party, device, device.keys))
+        return found
+
+    def _target(self, installation: int, party: Party, device: SmsoDevice, handed_over: DeviceKeys) -> Target:
+        profile = registry.model(device.spec.model).profile
+        addressing = profile.addressing
+        context = self.context(installation, party)
+        custody = DeviceCustody(self.keeper, installation, party, handed_over)
+        keys = custody.data_keys(custody.data.custody.live)
+        store = self.store
+        if not store.loaded(context):
+            store.load(
+                context,
+                ek=keys.ek,
+                ak=keys.ak,
+                title=HEAD_END_TITLE,
+                peer=device.spec.system_title,
+                tx=device.counter,
+            )
+        poll_us = profile.gas.poll_s * 1_000_000 if profile.gas is not None else 0
+        first = poll_us + self._patience.slack_us if poll_us else self._patience.answer_us
+        client = Client(store, context, ClientProfile(client_sap=addressing.management))
+        public = Client(store, None, ClientProfile.public(addressing.public))
+        return Target(
+            party,
+            device,
+            custody,
+            Session(client, addressing.management, addressing.sap, self._patience.answer_us, first),
+            Session(public, addressing.public, addressing.sap, self._patience.answer_us, first),
+        )
+
+    def challenge(self, installation: int, party: Party, number: int) -> bytes:
+        """A challenge to a device that has not been used before."""
+        return derive.challenge(self._secret, installation, int(party), number)
