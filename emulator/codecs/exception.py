@@ -1,7 +1,15 @@
 """Refusals of whole requests: ExceptionResponse and ConfirmedServiceError (DLMS UA 1000-2 9.5)."""
 
+import io
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any, Final
+
+from construct import Const, Construct, Int8ub, Int32ub
+
+from emulator.codecs.codec import Codec
+from emulator.codecs.layout import Lowered
+from emulator.codecs.parts import Record, Tagged, refuse
 
 
 class StateError(IntEnum):
@@ -39,3 +47,47 @@ class ConfirmedServiceError:
     service: int
     error_type: int
     value: int
+
+
+class _Counter(Construct):  # type: ignore[misc]
+    """The counter, standing exactly when the service error beside it is the one that has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flagbuildnone = True
+
+    def _parse(self, stream: io.BytesIO, context: Any, path: str) -> int | None:
+        if context["service_error"] != ServiceError.INVOCATION_COUNTER_ERROR:
+            return None
+        counter: int = Int32ub._parsereport(stream, context, path)
+        return counter
+
+    def _build(self, obj: Any, stream: io.BytesIO, context: Any, path: str) -> Any:
+        if (context["service_error"] == ServiceError.INVOCATION_COUNTER_ERROR) != (obj is not None):
+            raise refuse("the counter stands exactly when the service error is 6", path)
+        if obj is not None:
+            Int32ub._build(obj, stream, context, path)
+        return obj
+
+
+EXCEPTION_RESPONSE: Final[Codec[ExceptionResponse]] = Codec(
+    "exception-response",
+    Tagged(
+        0xD8,
+        Record(
+            ExceptionResponse,
+            "state_error" / Int8ub,
+            "service_error" / Int8ub,
+            "invocation_counter" / _Counter(),
+        ),
+    ),
+    limit=7,
+)
+
+_CONFIRMED: Final = Record(
+    ConfirmedServiceError, Const(0x0E, Int8ub), "service" / Int8ub, "error_type" / Int8ub, "value" / Int8ub
+)
+
+CONFIRMED_SERVICE_ERROR: Final[Codec[ConfirmedServiceError]] = Codec(
+    "confirmed-service-error", _CONFIRMED, limit=4, fast=Lowered(_CONFIRMED)
+)

@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import Final
+
+from construct import Const, Int8sb, Int8ub, Int16ub, Int24ub
+
+from emulator.codecs.codec import MAX_APDU, Codec, Twin
+from emulator.codecs.parts import Boolean, Presence, Record, Tagged, octet_string
 
 
 class Conformance(IntFlag):
@@ -52,3 +58,42 @@ class InitiateResponse:
     conformance: int
     max_pdu: int
     vaa: int
+
+
+_CONFORMANCE_TAG: Final = bytes.fromhex("5F1F0400")
+"""[APPLICATION 31] BIT STRING: tag in two bytes, four bytes of contents, no unused bits."""
+
+_QUALITY: Final = "quality" / Presence(Int8sb)
+
+REQUEST: Final = Tagged(
+    0x01,
+    Record(
+        InitiateRequest,
+        "dedicated_key" / Presence(octet_string()),
+        "response_allowed" / Presence(Boolean(), absent=True),
+        _QUALITY,
+        "version" / Int8ub,
+        Const(_CONFORMANCE_TAG),
+        "conformance" / Int24ub,
+        "max_pdu" / Int16ub,
+    ),
+)
+RESPONSE: Final = Tagged(
+    0x08,
+    Record(
+        InitiateResponse,
+        _QUALITY,
+        "version" / Int8ub,
+        Const(_CONFORMANCE_TAG),
+        "conformance" / Int24ub,
+        "max_pdu" / Int16ub,
+        "vaa" / Int16ub,
+    ),
+)
+
+INITIATE_REQUEST: Final[Codec[InitiateRequest]] = Codec(
+    "initiate-request", REQUEST, limit=MAX_APDU, fast=Twin("initiate", "request")
+)
+INITIATE_RESPONSE: Final[Codec[InitiateResponse]] = Codec(
+    "initiate-response", RESPONSE, limit=MAX_APDU, fast=Twin("initiate", "response")
+)

@@ -180,7 +180,7 @@ class Presence(Subconstruct):  # type: ignore[misc]
         return self.subcon._parsereport(stream, context, path)
 
     def _build(self, obj: Any, stream: io.BytesIO, context: Any, path: str) -> Any:
-        if obj is self.absent:
+        if obj is self.absent or (self.absent is not None and obj == self.absent):
             stream_write(stream, b"\x00", 1, path)
         else:
             stream_write(stream, b"\x01", 1, path)
