@@ -253,7 +253,7 @@ class _Reading:
         known = self._models.get(cells["electricity_model"])
         if known is not None and known.kind == "electricity" and switches > known.switches:
             complain(
-                "switches", f"{switches}, but a {cells['electricity_model']} has {known.switches}; choose another model"
+                "switches", f"{switches}, but {cells['electricity_model']} has {known.switches}; choose another model"
             )
         if switches and tariff is None:
             complain("tariff", "missing; auxiliary switches follow one; name a switching table")

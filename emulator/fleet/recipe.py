@@ -23,13 +23,13 @@ CELL_MOST: Final = 4_096
 
 Share: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0, description="a share of homes, 0 to 1")]
 Weight: TypeAlias = Annotated[float, Meta(ge=0.0, description="relative weight; 0 is never chosen by chance")]
-Name: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+/-]{0,63}\Z")]
-Label: TypeAlias = Annotated[str, Meta(pattern=r"^[^\W_].{0,63}\Z", description="as people write it")]
-Firmware: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}\Z")]
+Name: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+/-]{0,63}(?!\n)$")]
+Label: TypeAlias = Annotated[str, Meta(pattern=r"^[^\W_].{0,63}(?!\n)$", description="as people write it")]
+Firmware: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}(?!\n)$")]
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=identity.HOMES_MOST)]
 
-SwitchCount: TypeAlias = Annotated[str, Meta(pattern=r"^[1-5]\Z")]
-KeyedName: TypeAlias = Annotated[str, Meta(pattern=r"^(hub|electricity|gas)\Z")]
+SwitchCount: TypeAlias = Annotated[str, Meta(pattern=r"^[1-5](?!\n)$")]
+KeyedName: TypeAlias = Annotated[str, Meta(pattern=r"^(hub|electricity|gas)(?!\n)$")]
 
 DEVICE_NAMES: Final = {"hub": Party.HUB, "electricity": Party.ELECTRICITY, "gas": Party.GAS, "ihd": Party.IHD}
 
@@ -179,7 +179,7 @@ class Home(_Strict, frozen=True, kw_only=True):
 class Recipe(_Strict, frozen=True, kw_only=True):
     """An estate's recipe."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,47}\Z", description="as on the command line")]
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,47}(?!\n)$", description="as on the command line")]
     title: Annotated[str, Meta(max_length=200)] = ""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
     start: datetime = datetime(2020, 3, 2, tzinfo=UTC)
@@ -187,8 +187,8 @@ class Recipe(_Strict, frozen=True, kw_only=True):
     dormant: Count = 0
     cell: Annotated[int, Meta(ge=1, le=CELL_MOST, description="homes a cell")] = CELL_MOST
     provider: Name = "central-south"
-    flag: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z", description="FLAG id, opens every system title")] = "ELS"
-    eui64_prefix: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{6}\Z")] = "0A5351"
+    flag: Annotated[str, Meta(pattern=r"^[A-Z]{3}(?!\n)$", description="FLAG id, opens every system title")] = "ELS"
+    eui64_prefix: Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{6}(?!\n)$")] = "0A5351"
     regions: Annotated[dict[Name, Weight], Meta(min_length=1)]
     suppliers: Annotated[dict[Label, Weight], Meta(min_length=1)]
     combinations: Annotated[tuple[Combination, ...], Meta(min_length=1)]

@@ -59,7 +59,8 @@ def read(file: Path) -> Recipe:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{file}: not TOML: {error}; see https://toml.io") from error
+        cure = "import a list first (smets1 estate import)" if file.suffix == ".csv" else "see https://toml.io"
+        raise InputError(f"{file}: not TOML: {error}; {cure}") from error
     return convert(document, str(file))
 
 
