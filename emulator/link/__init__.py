@@ -1,0 +1,9 @@
+"""The way between the data centre and a hub: real bytes in every layer, real losses, virtual time.
+
+Two legs. The *core link* runs from the data centre to the mobile operator's private network: `chain` puts a frame into
+UDP and IPv4 (`datagram`), then into what the link's kind asks for (`kinds`: `esp` with the keys of `sad`, or `mpls`),
+takes it apart at the other end, keeps the record (`log`) and is hit by outages (`outages`). The *air* (`air`) runs from
+there to the hub. `tap` writes what crosses the core link to a capture with its keys beside it.
+
+What a frame means, who an installation is and what happens to a packet on purpose (faults) is not known here.
+"""

@@ -1,0 +1,52 @@
+"""The security association database of one cell: one static pair, made from the seed.
+
+Each cell has a tunnel of its own with one AES-GCM-16 association each way (RFC 4106, 128-bit key, 4-byte salt). Static
+means: no IKE and no rekeying, the same keys from the first packet of a run to the last. 2^32 - 1 packets a
+direction is what a sequence number without ESN gives, five hundred times what the busiest cell sends in a
+whole migration; after that the sender refuses. Keys are derived from the seed and the cell and are test keys by
+construction: whoever knows the seed of a run can read its traffic, and the capture's key file says so in the open.
+
+SPIs are made to be read: 0x51, the cell, the direction in the last bit. Values below 256 are reserved (RFC 4303 2.1).
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from emulator.crypto import derive
+from emulator.link.profile import Direction, LinkProfile
+from emulator.link.stage import Leg
+
+_SPI_BASE: Final = 0x5100_0000
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """One direction of a tunnel. Gateways are outer IPv4 addresses as ints; `key` is 16 bytes, `salt` 4."""
+
+    spi: int
+    source: int
+    destination: int
+    key: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+
+
+def association(leg: Leg) -> Association:
+    """The association of one cell and direction. Cells: 0 to 2^23 - 1."""
+    source, destination = leg.gateways
+    name = leg.direction.name.lower()
+    secret = str(leg.seed).encode()
+    return Association(
+        spi=_SPI_BASE | leg.cell << 1 | leg.direction,
+        source=source,
+        destination=destination,
+        key=derive.key(secret, "link.esp.key", leg.cell, name),
+        salt=derive.key(secret, "link.esp.salt", leg.cell, name)[:4],
+    )
+
+
+def pair(seed: int, cell: int, profile: LinkProfile) -> tuple[Association, Association]:
+    """Both associations of a cell: down, up."""
+    return (
+        association(Leg(seed, cell, Direction.DOWN, profile)),
+        association(Leg(seed, cell, Direction.UP, profile)),
+    )

@@ -1,0 +1,199 @@
+"""A capture of the core link that anybody's tools can open, with the keys beside it. Only when asked for.
+
+What is captured is what leaves a gateway, at the instant it leaves, also when the link then loses it; and what a
+gateway refuses, at the instant it refuses it, with the reason as the packet's comment. The two gateways are the
+capture's two interfaces. The format is pcapng with LINKTYPE_RAW: the outermost packet is IPv4 on every kind of link.
+
+Cells run apart, in processes of their own, so every cell writes a part of its own in time order and holds no packet in
+memory; `finish` merges the parts by time, then by cell, and renames. A capture therefore appears whole or not at all,
+and its bytes depend on the run and not on the number of workers.
+
+pcapng can carry keys of TLS, SSH, WireGuard and ZigBee in Decryption Secrets Blocks but none of ESP, so the keys
+stand in `FILE.keys/`, which is a Wireshark configuration directory: named in WIRESHARK_CONFIG_DIR it opens the
+capture decrypted, without an option. Its `esp_sa` can also be copied into a profile of one's own.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from pathlib import Path
+from shlex import quote
+from struct import Struct
+from typing import BinaryIO, Final
+
+from emulator.errors import FrameError
+from emulator.kernel.effects import Instant
+from emulator.link.kinds import kind as kind_named
+from emulator.link.profile import STANDARD, Direction, LinkProfile
+from emulator.link.sad import Association, pair
+
+_SECTION: Final = 0x0A0D0D0A
+_INTERFACE: Final = 1
+_PACKET: Final = 6
+_LINKTYPE_RAW: Final = 101
+_COMMENT: Final = 1
+_NAME: Final = 2
+_APPLICATION: Final = 4
+_FLAGS: Final = 2
+_INBOUND: Final = 1
+_OUTBOUND: Final = 2
+_GATEWAYS: Final = ("data centre", "operator")
+_BUFFER: Final = 1 << 16
+_BLOCK_MAX: Final = 1 << 20
+
+_HEAD: Final = Struct("<II")
+_TRAILER: Final = Struct("<I")
+_EPB: Final = Struct("<IIIII")
+_OPTION: Final = Struct("<HH")
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 4)
+
+
+def _option(code: int, data: bytes) -> bytes:
+    return _OPTION.pack(code, len(data)) + _padded(data)
+
+
+def _block(kind: int, body: bytes) -> bytes:
+    length = len(body) + 12
+    return _HEAD.pack(kind, length) + body + _TRAILER.pack(length)
+
+
+def _part(path: Path, cell: int) -> Path:
+    return path.with_name(f".{path.name}.cell-{cell:06d}.part")
+
+
+class Tap:
+    """One cell's part of the capture `path`. Packets must come in time order."""
+
+    __slots__ = ("_file", "packets")
+
+    def __init__(self, path: Path, cell: int) -> None:
+        """Raises OSError when the directory cannot be written."""
+        self._file: BinaryIO = _part(path, cell).open("wb", buffering=_BUFFER)
+        self.packets = 0
+
+    def sent(self, direction: Direction, packet: bytes, now: Instant, remark: str = "") -> None:
+        """A packet leaves its gateway."""
+        self._write(int(direction), _OUTBOUND, packet, now, remark)
+
+    def refused(self, direction: Direction, packet: bytes, now: Instant, remark: str) -> None:
+        """A packet is refused by the gateway at the other end."""
+        self._write(1 - direction, _INBOUND, packet, now, remark)
+
+    def close(self) -> None:
+        """The cell is done. Closing twice is harmless."""
+        self._file.close()
+
+    def _write(self, interface: int, way: int, packet: bytes, now: Instant, remark: str) -> None:
+        options = _option(_FLAGS, way.to_bytes(4, "little"))
+        if remark:
+            options = _option(_COMMENT, remark.encode()) + options
+        head = _EPB.pack(interface, now >> 32, now & 0xFFFF_FFFF, len(packet), len(packet))
+        self._file.write(_block(_PACKET, head + _padded(packet) + options + bytes(4)))
+        self.packets += 1
+
+
+def finish(path: Path, kind: str, seed: int, cells: Sequence[int], profile: LinkProfile = STANDARD) -> int:
+    """Make the capture `path` and its `path.keys/` of the parts of these cells; the number of packets.
+
+    Keys come first, so that no capture ever stands without them. The parts are removed.
+    """
+    keys = keys_directory(path)
+    keys.mkdir(exist_ok=True)
+    _replace(keys / "preferences", _PREFERENCES.encode())
+    associations = [one for cell in cells for one in pair(seed, cell, profile)] if kind == "ipsec" else []
+    _replace(keys / "esp_sa", "".join(f"{esp_sa_line(one)}\n" for one in associations).encode())
+    packets = 0
+    temporary = path.with_name(f".{path.name}.part")
+    parts = [_packets(_part(path, cell), cell) for cell in sorted(cells)]
+    with temporary.open("wb", buffering=_BUFFER) as out:
+        out.write(_preamble(path, kind, seed))
+        for _at, _cell, block in merge(*parts, key=lambda item: item[:2]):
+            out.write(block)
+            packets += 1
+    temporary.replace(path)
+    abandon(path, cells)
+    return packets
+
+
+def abandon(path: Path, cells: Sequence[int]) -> None:
+    """Remove the parts of these cells. Those that are not there are no error."""
+    for cell in cells:
+        _part(path, cell).unlink(missing_ok=True)
+
+
+def keys_directory(path: Path) -> Path:
+    """Where the keys of a capture stand."""
+    return path.with_name(path.name + ".keys")
+
+
+def opening(path: Path) -> str:
+    """The command that shows a capture decrypted; put `wireshark` for `tshark` to see it in windows."""
+    return f"WIRESHARK_CONFIG_DIR={quote(str(keys_directory(path)))} tshark -r {quote(str(path))}"
+
+
+def esp_sa_line(association: Association) -> str:
+    """One line of Wireshark's `esp_sa` table; behind `-o uat:esp_sa:` it is also an option of tshark.
+
+    The algorithm must be named with the length of its ICV, or Wireshark leaves the packet closed.
+    """
+    fields = (
+        "IPv4",
+        dotted(association.source),
+        dotted(association.destination),
+        f"0x{association.spi:08x}",
+        "AES-GCM with 16 octet ICV [RFC4106]",
+        f"0x{(association.key + association.salt).hex()}",
+        "NULL",
+        "",
+    )
+    return ",".join(f'"{field}"' for field in fields)
+
+
+def dotted(address: int) -> str:
+    """An IPv4 address as people write it."""
+    return ".".join(str(byte) for byte in address.to_bytes(4, "big"))
+
+
+_PREFERENCES: Final = """\
+esp.enable_encryption_decode: TRUE
+esp.enable_authentication_check: TRUE
+ip.check_checksum: TRUE
+udp.check_checksum: TRUE
+"""
+
+
+def _preamble(path: Path, kind: str, seed: int) -> bytes:
+    layers = "/".join(kind_named(kind).layers)
+    comment = f"core link, kind {kind} ({layers}), seed {seed}; to open it: {opening(Path(path.name))}"
+    options = _option(_COMMENT, comment.encode()) + _option(_APPLICATION, b"smets1") + bytes(4)
+    section = (0x1A2B3C4D).to_bytes(4, "little") + b"\x01\0\0\0" + b"\xff" * 8 + options
+    blocks = [_block(_SECTION, section)]
+    for gateway in _GATEWAYS:
+        body = _LINKTYPE_RAW.to_bytes(4, "little") + bytes(4) + _option(_NAME, f"gateway at the {gateway}".encode())
+        blocks.append(_block(_INTERFACE, body + bytes(4)))
+    return b"".join(blocks)
+
+
+def _packets(part: Path, cell: int) -> Iterator[tuple[Instant, int, bytes]]:
+    """(instant, cell, block) of every packet of a part, one at a time."""
+    with part.open("rb", buffering=_BUFFER) as file:
+        while head := file.read(8):
+            if len(head) < 8:
+                raise FrameError("capture part", "cut short")
+            kind, length = _HEAD.unpack(head)
+            if kind != _PACKET or not 32 <= length <= _BLOCK_MAX:
+                raise FrameError("capture part", f"a block of type {kind} with {length} bytes")
+            rest = file.read(length - 8)
+            if len(rest) < length - 8:
+                raise FrameError("capture part", "cut short")
+            _interface, high, low, _size, _original = _EPB.unpack_from(rest)
+            yield high << 32 | low, cell, head + rest
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_bytes(data)
+    temporary.replace(path)

@@ -1,0 +1,151 @@
+"""The capture: its bytes, its keys, its cells."""
+
+import shlex
+import struct
+from pathlib import Path
+
+import pytest
+
+from emulator.errors import FrameError
+from emulator.kernel.time import DAY, SECOND
+from emulator.link.chain import Chain
+from emulator.link.kinds import KINDS
+from emulator.link.profile import LinkProfile, Outage
+from emulator.link.sad import pair
+from emulator.link.tap import Tap, abandon, finish, keys_directory, opening
+
+NOON = 18_300 * DAY + DAY // 2
+HEAD_END = 0x0A000001
+PROFILE = LinkProfile(outages=(Outage(NOON + 10 * SECOND),), outages_per_day=0.0)
+
+Packet = tuple[int, int, bytes, int, str]
+"""(instant, interface, bytes, direction flag, comment)."""
+
+
+def read(path: Path) -> tuple[list[int], list[Packet]]:
+    """A pcapng file by the book (draft-ietf-opsawg-pcapng): link types, packets."""
+    data = path.read_bytes()
+    at, types, packets = 0, [], []
+    while at < len(data):
+        kind, length = struct.unpack_from("<II", data, at)
+        assert length % 4 == 0
+        assert struct.unpack_from("<I", data, at + length - 4) == (length,)
+        body = data[at + 8 : at + length - 4]
+        if kind == 0x0A0D0D0A:
+            assert at == 0
+            assert body[:8] == struct.pack("<IHH", 0x1A2B3C4D, 1, 0)
+        elif kind == 1:
+            types.append(struct.unpack_from("<H", body)[0])
+        else:
+            assert kind == 6
+            interface, high, low, size, original = struct.unpack_from("<IIIII", body)
+            assert size == original
+            options, packet = body[20 + size + -size % 4 :], body[20 : 20 + size]
+            found = {}
+            while options:
+                code, count = struct.unpack_from("<HH", options)
+                found[code] = options[4 : 4 + count]
+                options = options[4 + count + -count % 4 :]
+            assert 0 in found
+            flags = int.from_bytes(found[2], "little")
+            packets.append((high << 32 | low, interface, packet, flags, found.get(1, b"").decode()))
+        at += length
+    return types, packets
+
+
+def record(path: Path, kind: str, cells: range) -> list[tuple[int, int, bytes]]:
+    """Exchanges in every cell, one packet replayed, one lost in an outage; what was sent, as (when, cell, packet)."""
+    sent = []
+    for cell in cells:
+        tap = Tap(path, cell)
+        chain = Chain(kind, cell, 7, PROFILE, tap)
+        for number in range(4):
+            now = NOON + number * SECOND + cell % 3
+            ((delay, packet),) = chain.offer_down(cell, 4059, 4059, bytes([number]) * 9, now, number)
+            chain.deliver_down(packet, now + delay)
+            ((_, answer),) = chain.offer_up(cell, HEAD_END, 4059, 4059, b"x" * number, now + delay, number)
+            sent += [(now, cell, packet), (now + delay, cell, answer)]
+        chain.deliver_up(answer, NOON + 5 * SECOND)
+        chain.deliver_up(answer, NOON + 6 * SECOND)
+        chain.offer_up(cell, HEAD_END, 4061, 4061, b"gone", NOON + 11 * SECOND, 9)
+        tap.close()
+        assert tap.packets == (10 if kind == "ipsec" else 9)
+    return sent
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_cells_merge_in_time_order_with_everything_that_left_a_gateway(tmp_path: Path, kind: str) -> None:
+    """Three cells, one file: every packet sent, by time and then by cell, from the interface of its gateway; a lost one
+    and (ipsec) a refused one carry their reason."""
+    path = tmp_path / "run.pcapng"
+    sent = record(path, kind, range(3))
+    count = finish(path, kind, 7, range(3), PROFILE)
+    types, packets = read(path)
+    assert types == [101, 101]
+    assert count == len(packets)
+    assert [(at, packet) for at, _, packet, _, remark in packets if not remark] == [
+        (at, packet) for at, cell, packet in sorted(sent, key=lambda item: item[:2])
+    ]
+    assert {interface for _, interface, _, flags, _ in packets if flags == 2} == {0, 1}
+    lost = [(interface, flags) for _, interface, _, flags, remark in packets if remark == "lost: outage"]
+    assert lost == [(1, 2)] * 3
+    refused = [(interface, flags) for _, interface, _, flags, remark in packets if remark.startswith("refused: replay")]
+    assert refused == ([(0, 1)] * 3 if kind == "ipsec" else [])
+    assert [at for at, *_ in packets] == sorted(at for at, *_ in packets)
+
+
+def test_nothing_is_left_over_and_the_capture_appears_whole(tmp_path: Path) -> None:
+    """Before `finish` there is no capture; after it there are the capture and its keys and nothing else."""
+    path = tmp_path / "run.pcapng"
+    record(path, "ipsec", range(2))
+    assert not path.exists()
+    finish(path, "ipsec", 7, range(2), PROFILE)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.pcapng", "run.pcapng.keys"]
+    assert sorted(file.name for file in keys_directory(path).iterdir()) == ["esp_sa", "preferences"]
+    first = path.read_bytes()
+    record(path, "ipsec", range(2))
+    finish(path, "ipsec", 7, range(2), PROFILE)
+    assert path.read_bytes() == first
+
+
+def test_an_abandoned_capture_leaves_nothing(tmp_path: Path) -> None:
+    """A run that failed takes its parts away."""
+    path = tmp_path / "run.pcapng"
+    record(path, "ipsec", range(2))
+    abandon(path, range(5))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_part_is_refused_and_no_capture_appears(tmp_path: Path) -> None:
+    """A part that was cut or overwritten is found by its blocks."""
+    path = tmp_path / "run.pcapng"
+    record(path, "ipsec", range(1))
+    (part,) = tmp_path.iterdir()
+    whole = part.read_bytes()
+    for damaged in (whole[:-1], whole[:5], b"\xff" * 64, whole + bytes(3)):
+        part.write_bytes(damaged)
+        with pytest.raises(FrameError):
+            finish(path, "ipsec", 7, range(1), PROFILE)
+        assert not path.exists()
+
+
+def test_keys_are_those_of_the_cells(tmp_path: Path) -> None:
+    """A line per association, key and salt together; links without ESP have none."""
+    path = tmp_path / "run.pcapng"
+    record(path, "ipsec", range(2))
+    finish(path, "ipsec", 7, range(2), PROFILE)
+    lines = (keys_directory(path) / "esp_sa").read_text().splitlines()
+    agreed = [one for cell in range(2) for one in pair(7, cell, PROFILE)]
+    assert len(lines) == 4
+    for line, one in zip(lines, agreed, strict=True):
+        assert f'"0x{one.key.hex()}{one.salt.hex()}"' in line
+        assert f'"0x{one.spi:08x}"' in line
+    record(path, "mpls", range(2))
+    finish(path, "mpls", 7, range(2), PROFILE)
+    assert (keys_directory(path) / "esp_sa").read_text() == ""
+
+
+def test_the_command_that_opens_it_survives_a_shell() -> None:
+    """Names with spaces are quoted."""
+    words = shlex.split(opening(Path("/tmp/my run.pcapng")))
+    assert words == ["WIRESHARK_CONFIG_DIR=/tmp/my run.pcapng.keys", "tshark", "-r", "/tmp/my run.pcapng"]
