@@ -5,6 +5,8 @@ Made once and used again. Every field is a writable memoryview (numpy reads it w
 `layout.slot(lengths[k])` bytes: 16-byte steps leave the core free to write whole blocks.
 """
 
+from typing import Any
+
 from emulator.crypto.layout import MESSAGE_MAX, slot
 from emulator.errors import UsageError
 
@@ -30,7 +32,7 @@ class BatchBuffers:
             memoryview(row).cast("I") for row in words
         )
         self.controls, self.statuses, self.input, self.output = (memoryview(row) for row in octet_rows)
-        self.native: object = None
+        self.native: tuple[Any, ...] | None = None
         """Pointers the compiled core keeps here, so that they are made once."""
 
     def fill(self, indices: list[int], texts: list[bytes], security_control: int = 0) -> int:

@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING
 from emulator.crypto.choice import backend
 from emulator.crypto.esp_sa_base import SaBase, SaState
 
-if TYPE_CHECKING:
-    from emulator.crypto.fallback.esp_sa import Sa
-elif backend() == "native":
+if TYPE_CHECKING or backend() == "native":
     from emulator.crypto.native.esp_sa import Sa
 else:
     from emulator.crypto.fallback.esp_sa import Sa

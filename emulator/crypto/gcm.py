@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 
 from emulator.crypto.choice import backend
 
-if TYPE_CHECKING:
-    from emulator.crypto.fallback.gcm import open, seal
-elif backend() == "native":
+if TYPE_CHECKING or backend() == "native":
     from emulator.crypto.native.gcm import open, seal
 else:
     from emulator.crypto.fallback.gcm import open, seal

@@ -10,9 +10,7 @@ from emulator.crypto.choice import backend
 from emulator.crypto.layout import AUTHENTICATED, COUNTER_MAX, ENCRYPTED, PROTECTED, ContextState
 from emulator.crypto.store import Key, StoreBase
 
-if TYPE_CHECKING:
-    from emulator.crypto.fallback.store import ContextStore
-elif backend() == "native":
+if TYPE_CHECKING or backend() == "native":
     from emulator.crypto.native.store import ContextStore
 else:
     from emulator.crypto.fallback.store import ContextStore

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 from emulator.crypto.choice import backend
 
-if TYPE_CHECKING:
-    from emulator.crypto.fallback.keywrap import unwrap, wrap
-elif backend() == "native":
+if TYPE_CHECKING or backend() == "native":
     from emulator.crypto.native.keywrap import unwrap, wrap
 else:
     from emulator.crypto.fallback.keywrap import unwrap, wrap

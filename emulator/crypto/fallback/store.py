@@ -322,6 +322,8 @@ class ContextStore(StoreBase):
     def _each(self, one: Callable[..., _T], *columns: Sequence[Any]) -> list[_T | EmulatorError]:
         if len({len(column) for column in columns}) > 1:
             raise UsageError("the columns of a batch have one length")
+        if any(not 0 <= index <= 0xFFFFFFFF for index in columns[0]):
+            raise UsageError("an index of a batch is no context's number")
         self._place(0)
         answers: list[_T | EmulatorError] = []
         for row in zip(*columns, strict=True):

@@ -1,0 +1,331 @@
+"""Context store of the compiled core; the promise is in `emulator.crypto.store.StoreBase`.
+
+A message costs one call: index and text go in, the counter comes back, the text is read out of an output buffer made
+once. Everything that decides lies in C; what is left here is sizes of Python objects and names of errors.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from emulator._native import ffi, lib
+from emulator.crypto import layout
+from emulator.crypto.buffers import BatchBuffers
+from emulator.crypto.layout import ENCRYPTED, OK, REPLAY, TAG_BYTES, USAGE, ContextState, refusal, slot
+from emulator.crypto.native.pointers import pointer, pointer_or_null
+from emulator.crypto.store import Key, StoreBase
+from emulator.errors import EmulatorError, UsageError
+
+if TYPE_CHECKING:
+    from emulator._native import CData
+
+_seal = lib.sm_seal_one
+_open = lib.sm_open_one
+_gmac = lib.sm_gmac_one
+_gmac_check = lib.sm_gmac_check
+_state = lib.sm_context_state
+_NULL: Final = ffi.NULL
+_STATE: Final = Struct("<8s8sIIII")
+_COUNTERS: Final = Struct("<II")
+_FIRST_ROOM: Final = 4096
+
+
+def _check(value: Key | None, size: int, what: str) -> None:
+    if value is not None and len(value) != size:
+        raise UsageError(f"{what} has {size} bytes, not {len(value)}")
+
+
+def _controls(security_control: int, count: int) -> bytes:
+    if not 0 <= security_control <= 0xFF:
+        raise refusal(USAGE)
+    return bytes((security_control,)) * count
+
+
+class ContextStore(StoreBase):
+    """`capacity` contexts (1 to 2^24), all empty at first."""
+
+    __slots__ = ("_buffer", "_handle", "_out", "_room")
+
+    def __init__(self, capacity: int) -> None:
+        if not 0 < capacity <= 1 << 24:
+            raise UsageError("a store holds 1 to 2^24 contexts")
+        handle = lib.sm_store_new(capacity)
+        if handle == _NULL:
+            raise MemoryError(f"no memory for {capacity} security contexts")
+        self.capacity = capacity
+        self._handle = ffi.gc(handle, lib.sm_store_free)
+        self._grow(_FIRST_ROOM)
+        if not lib.sm_store_locked(self._handle):
+            logging.getLogger("emulator.crypto").info(
+                "the keys of %d contexts could not be locked in memory (see ulimit -l)", capacity
+            )
+
+    def _grow(self, room: int) -> None:
+        self._room = room
+        self._out = ffi.new("uint8_t[]", room)
+        self._buffer = ffi.buffer(self._out)
+
+    # keys and titles
+
+    def load(
+        self,
+        index: int,
+        *,
+        ek: Key,
+        ak: Key,
+        title: bytes,
+        peer: bytes,
+        tx: int = 0,
+        rx: int = 0,
+        kek: Key | None = None,
+    ) -> None:
+        if len(ek) != 16 or len(ak) != 16 or len(title) != 8 or len(peer) != 8:
+            raise UsageError("EK and AK have 16 bytes, system titles 8")
+        _check(kek, 16, "KEK")
+        try:
+            status = lib.sm_context_load(
+                self._handle, index, pointer(ek), pointer(ak), title, peer, tx, rx, pointer_or_null(kek)
+            )
+        except (OverflowError, TypeError) as error:
+            raise UsageError(str(error)) from error
+        if status != OK:
+            raise refusal(-status)
+
+    def install(self, index: int, *, ek: Key | None = None, ak: Key | None = None, reset: bool = False) -> None:
+        _check(ek, 16, "EK")
+        _check(ak, 16, "AK")
+        self._do(lib.sm_context_install, index, pointer_or_null(ek), pointer_or_null(ak), int(reset))
+
+    def set_master(self, index: int, kek: Key | None) -> None:
+        _check(kek, 16, "KEK")
+        self._do(lib.sm_context_set_master, index, pointer_or_null(kek))
+
+    def set_peer(self, index: int, title: bytes) -> None:
+        _check(title, 8, "a system title")
+        self._do(lib.sm_context_set_peer, index, title)
+
+    def counters(self, index: int) -> tuple[int, int]:
+        self._do(_state, index, self._out)
+        return _COUNTERS.unpack_from(self._buffer, 16)
+
+    def set_counters(self, index: int, *, tx: int | None = None, rx: int | None = None) -> None:
+        mask = (tx is not None) | (rx is not None) << 1
+        self._do(lib.sm_context_set_counters, index, mask, tx or 0, rx or 0)
+
+    def loaded(self, index: int) -> bool:
+        return self._do(lib.sm_context_loaded, index) > 0
+
+    def state(self, index: int) -> ContextState:
+        self._do(_state, index, self._out)
+        title, peer, tx, rx, epoch, flags = _STATE.unpack_from(self._buffer)
+        return ContextState(title, peer, tx, rx, epoch, bool(flags & layout.MASTER))
+
+    def erase(self, index: int) -> None:
+        self._do(lib.sm_context_erase, index)
+
+    def export(self, index: int) -> bytearray:
+        blob = bytearray(layout.EXPORT_BYTES)
+        self._do(lib.sm_context_export, index, ffi.from_buffer("uint8_t[]", blob, require_writable=True))
+        return blob
+
+    def restore(self, index: int, blob: Key) -> None:
+        _check(blob, layout.EXPORT_BYTES, "an exported context")
+        self._do(lib.sm_context_restore, index, pointer(blob))
+
+    def close(self) -> None:
+        handle, self._handle = self._handle, _NULL
+        if handle != _NULL:
+            ffi.release(handle)
+            self._buffer[:] = bytes(self._room)
+
+    def _do(self, call: Callable[..., int], index: int, *arguments: Any) -> int:
+        try:
+            status = call(self._handle, index, *arguments)
+        except (OverflowError, TypeError) as error:
+            raise UsageError(str(error)) from error
+        if status < 0:
+            raise refusal(-status)
+        return status
+
+    # one message
+
+    def seal(self, index: int, security_control: int, plaintext: bytes) -> tuple[int, bytes]:
+        length = len(plaintext)
+        if length + TAG_BYTES > self._room:
+            self._make_room(length + TAG_BYTES)
+        try:
+            counter = _seal(self._handle, index, security_control, plaintext, length, self._out, self._room)
+        except (OverflowError, TypeError) as error:
+            raise UsageError(str(error)) from error
+        if counter < 0:
+            raise refusal(-counter)
+        return counter, self._buffer[: length if security_control == ENCRYPTED else length + TAG_BYTES]
+
+    def open(self, index: int, security_control: int, invocation_counter: int, text: bytes) -> bytes:
+        length = len(text)
+        if length > self._room:
+            self._make_room(length)
+        try:
+            plain = _open(
+                self._handle, index, security_control, invocation_counter, text, length, self._out, self._room
+            )
+        except (OverflowError, TypeError) as error:
+            raise UsageError(str(error)) from error
+        if plain < 0:
+            raise refusal(-plain, self.counters(index)[1] if plain == -REPLAY else 0)
+        return self._buffer[:plain]  # type: ignore[no-any-return]
+
+    def _make_room(self, length: int) -> None:
+        if length > layout.MESSAGE_MAX + TAG_BYTES:
+            raise UsageError(f"a message has at most {layout.MESSAGE_MAX} bytes")
+        self._grow(1 << length.bit_length())
+
+    def gmac(self, index: int, challenge: bytes) -> tuple[int, bytes]:
+        counter = self._do(_gmac, index, challenge, len(challenge), self._out)
+        return counter, self._buffer[:TAG_BYTES]
+
+    def check_gmac(self, index: int, invocation_counter: int, tag: bytes, challenge: bytes) -> None:
+        self._do(_gmac_check, index, invocation_counter, tag, len(tag), challenge, len(challenge))
+
+    def wrap(self, index: int, key: Key) -> bytes:
+        self._do(lib.sm_wrap_one, index, pointer(key), len(key), self._out)
+        return self._buffer[:24]  # type: ignore[no-any-return]
+
+    def unwrap(self, index: int, wrapped: bytes) -> bytearray:
+        key = bytearray(16)
+        out = ffi.from_buffer("uint8_t[]", key, require_writable=True)
+        self._do(lib.sm_unwrap_one, index, wrapped, len(wrapped), out)
+        return key
+
+    # many messages, as lists
+
+    def _run(
+        self,
+        call: Callable[..., int],
+        indices: Sequence[int],
+        texts: Sequence[Key],
+        before: Sequence[bytes] = (),
+        after: "Sequence[CData]" = (),
+    ) -> tuple[bytes, Any, list[int]]:
+        """Run a batch call over packed lists: (statuses, output bytes, where each slot begins and the last one ends).
+
+        `before` and `after` are the call's columns between index and text, and between output and status.
+        """
+        count = len(indices)
+        if len(texts) != count:
+            raise UsageError("the columns of a batch have one length")
+        lengths = list(map(len, texts))
+        starts = list(accumulate(map(slot, lengths), initial=0))
+        out, status = ffi.new("uint8_t[]", starts[-1] + 1), ffi.new("uint8_t[]", count + 1)
+        joined = bytearray().join(texts)
+        try:
+            done = call(
+                self._handle, count, ffi.new("uint32_t[]", indices), *before, pointer(joined), len(joined), _NULL,
+                ffi.new("uint32_t[]", lengths), out, starts[-1], _NULL, *after, status,
+            )  # fmt: skip
+        except (OverflowError, TypeError) as error:
+            raise UsageError(str(error)) from error
+        finally:
+            lib.sm_wipe_bytes(ffi.from_buffer("uint8_t[]", joined, require_writable=True), len(joined))
+        if done < 0:
+            raise refusal(-done)
+        return ffi.buffer(status)[:count], ffi.buffer(out), starts
+
+    def _error(self, status: int, index: int) -> EmulatorError:
+        return refusal(status, self.counters(index)[1] if status == REPLAY else 0)
+
+    def seal_batch(
+        self, indices: Sequence[int], security_control: int, plaintexts: Sequence[bytes]
+    ) -> list[tuple[int, bytes] | EmulatorError]:
+        counters = ffi.new("uint32_t[]", len(indices) + 1)
+        controls = _controls(security_control, len(indices))
+        statuses, out, starts = self._run(lib.sm_seal_batch, indices, plaintexts, (controls,), (counters,))
+        more = 0 if security_control == ENCRYPTED else TAG_BYTES
+        return [
+            (counter, out[start : start + len(text) + more]) if status == OK else self._error(status, index)
+            for status, index, counter, start, text in zip(
+                statuses, indices, counters, starts, plaintexts, strict=False
+            )
+        ]
+
+    def open_batch(
+        self, indices: Sequence[int], security_control: int, counters: Sequence[int], texts: Sequence[bytes]
+    ) -> list[bytes | EmulatorError]:
+        if len(counters) != len(indices):
+            raise UsageError("the columns of a batch have one length")
+        try:
+            column = ffi.new("uint32_t[]", counters)
+        except (OverflowError, TypeError) as error:
+            raise UsageError(str(error)) from error
+        controls = _controls(security_control, len(indices))
+        statuses, out, starts = self._run(lib.sm_open_batch, indices, texts, (controls,), (column,))
+        less = 0 if security_control == ENCRYPTED else TAG_BYTES
+        return [
+            out[start : start + len(text) - less] if status == OK else self._error(status, index)
+            for status, index, start, text in zip(statuses, indices, starts, texts, strict=False)
+        ]
+
+    def gmac_batch(
+        self, indices: Sequence[int], challenges: Sequence[bytes]
+    ) -> list[tuple[int, bytes] | EmulatorError]:
+        counters = ffi.new("uint32_t[]", len(indices) + 1)
+        statuses, out, starts = self._run(lib.sm_gmac_batch, indices, challenges, (), (counters,))
+        return [
+            (counter, out[start : start + TAG_BYTES]) if status == OK else self._error(status, index)
+            for status, index, counter, start in zip(statuses, indices, counters, starts, strict=False)
+        ]
+
+    def wrap_batch(self, indices: Sequence[int], keys: Sequence[Key]) -> list[bytes | EmulatorError]:
+        statuses, out, starts = self._run(lib.sm_wrap_batch, indices, keys)
+        return [
+            out[start : start + 24] if status == OK else self._error(status, index)
+            for status, index, start in zip(statuses, indices, starts, strict=False)
+        ]
+
+    def unwrap_batch(self, indices: Sequence[int], wrapped: Sequence[bytes]) -> list[bytearray | EmulatorError]:
+        statuses, out, starts = self._run(lib.sm_unwrap_batch, indices, wrapped)
+        answers: list[bytearray | EmulatorError] = [
+            bytearray(memoryview(out)[start : start + 16]) if status == OK else self._error(status, index)
+            for status, index, start in zip(statuses, indices, starts, strict=False)
+        ]
+        out[:] = bytes(len(out))
+        return answers
+
+    # many messages, in buffers
+
+    def _through(
+        self, call: Callable[..., int], batch: BatchBuffers, count: int, *, control: bool, counter: bool
+    ) -> int:
+        if not 0 <= count <= batch.messages:
+            raise refusal(USAGE)
+        if batch.native is None:
+            kinds = ("uint32_t[]",) * 5 + ("uint8_t[]",) * 4
+            batch.native = tuple(
+                ffi.from_buffer(kind, cell, require_writable=True)
+                for kind, cell in zip(kinds, batch.cells, strict=True)
+            )
+        contexts, counters, in_offsets, lengths, out_offsets, controls, statuses, text, out = batch.native
+        done = call(
+            self._handle, count, contexts, *((controls,) if control else ()), text, len(batch.input) - 16, in_offsets,
+            lengths, out, len(batch.output), out_offsets, *((counters,) if counter else ()), statuses,
+        )  # fmt: skip
+        if done < 0:
+            raise refusal(-done)
+        return done
+
+    def seal_buffers(self, batch: BatchBuffers, count: int) -> int:
+        return self._through(lib.sm_seal_batch, batch, count, control=True, counter=True)
+
+    def open_buffers(self, batch: BatchBuffers, count: int) -> int:
+        return self._through(lib.sm_open_batch, batch, count, control=True, counter=True)
+
+    def gmac_buffers(self, batch: BatchBuffers, count: int) -> int:
+        return self._through(lib.sm_gmac_batch, batch, count, control=False, counter=True)
+
+    def wrap_buffers(self, batch: BatchBuffers, count: int) -> int:
+        return self._through(lib.sm_wrap_batch, batch, count, control=False, counter=False)
+
+    def unwrap_buffers(self, batch: BatchBuffers, count: int) -> int:
+        return self._through(lib.sm_unwrap_batch, batch, count, control=False, counter=False)

@@ -1,0 +1,46 @@
+/* The context line and the store. */
+#ifndef SM_STORE_H
+#define SM_STORE_H
+
+#include "sm_api.h"
+#include "sm_arena.h"
+
+enum { SM_KEY = 16, SM_TITLE = 8, SM_LINE = 64, SM_EXPORT = SM_LINE + SM_KEY };
+enum { SM_LOADED = 1, SM_FRESH = 2, SM_MASTER = 4 }; /* FRESH: nothing sealed yet under a newly installed EK */
+#define SM_COUNTER_MAX 0xFFFFFFFFu                   /* never sent, never accepted */
+
+/* All that one message needs, in one cache line. Integers are little-endian bytes, so a line is also its own export. */
+typedef struct {
+    uint8_t ek[SM_KEY];
+    uint8_t ak[SM_KEY];
+    uint8_t title[SM_TITLE]; /* ours */
+    uint8_t tx[4];           /* next counter to be used */
+    uint8_t rx[4];           /* lowest acceptable counter */
+    uint8_t suite;           /* 0 */
+    uint8_t control;         /* default security control, kept for a later cut */
+    uint8_t flags;
+    uint8_t more_flags;
+    uint8_t epoch[4]; /* key installations */
+    uint8_t peer[SM_TITLE];
+} sm_line;
+
+_Static_assert(sizeof(sm_line) == SM_LINE, "a context is one cache line");
+
+struct sm_store {
+    sm_arena arena;
+    sm_line *lines;
+    uint8_t *keks; /* cold: read when a key is wrapped or unwrapped */
+    uint32_t capacity;
+};
+
+/* SM_OK, SM_FOREIGN or SM_USAGE (no such context, or no store). */
+static inline int sm_store_fault(const sm_store *store, uint32_t index)
+{
+    if (store == NULL)
+        return SM_USAGE;
+    if (sm_arena_foreign(&store->arena))
+        return SM_FOREIGN;
+    return index < store->capacity ? SM_OK : SM_USAGE;
+}
+
+#endif

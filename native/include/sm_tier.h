@@ -1,0 +1,68 @@
+/* A tier: one way of computing AES blocks and GHASH. Everything above it is the same for all tiers.
+ *
+ * A prepared key is understood only by the tier that prepared it, so whoever keeps one keeps the tier's address too.
+ */
+#ifndef SM_TIER_H
+#define SM_TIER_H
+
+#include <stdalign.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SM_BLOCK = 16, SM_POWERS = 4 };
+
+/* Round keys as the tier likes them: plain (16 bytes a round) or bitsliced (64 bytes a round). */
+typedef struct {
+    alignas(64) uint8_t bytes[15 * 64];
+    unsigned rounds;
+} sm_aes_key;
+
+/* H, and H^2..H^4 when `count` says so, as the tier likes them. */
+typedef struct {
+    alignas(16) uint8_t bytes[SM_POWERS * SM_BLOCK];
+    unsigned count;
+} sm_ghash_key;
+
+typedef struct {
+    const char *name;
+    size_t schedule_bytes; /* bytes of sm_aes_key.bytes that hold secrets */
+    /* key_length is 16 or 32. */
+    void (*aes_expand)(sm_aes_key *key, const uint8_t *raw, size_t key_length);
+    /* Turn an expanded key into one for aes_decrypt. */
+    void (*aes_invert)(sm_aes_key *key);
+    /* in and out may be the same place. */
+    void (*aes_encrypt)(const sm_aes_key *key, const uint8_t *in, uint8_t *out, size_t blocks);
+    void (*aes_decrypt)(const sm_aes_key *key, const uint8_t *in, uint8_t *out, size_t blocks);
+    /* Counter mode from this counter block on (its last 32 bits count). in and out may be the same place. */
+    void (*aes_ctr)(const sm_aes_key *key, const uint8_t counter[16], const uint8_t *in, uint8_t *out, size_t length);
+    /* powers is 1 or SM_POWERS. */
+    void (*ghash_prepare)(sm_ghash_key *key, const uint8_t h[16], unsigned powers);
+    /* state = GHASH continued over data, its last block padded with zeros. */
+    void (*ghash_update)(const sm_ghash_key *key, uint8_t state[16], const uint8_t *data, size_t length);
+} sm_tier;
+
+extern const sm_tier sm_tier_portable;
+extern const sm_tier sm_tier_aesni; /* present on x86-64 only */
+
+/* The tier new work is given to. */
+const sm_tier *sm_tier_now(void);
+
+/* The pieces the tables in dispatch.c are made of, each from a file of its own. */
+void sm_portable_aes_expand(sm_aes_key *key, const uint8_t *raw, size_t key_length);
+void sm_portable_aes_invert(sm_aes_key *key);
+void sm_portable_aes_encrypt(const sm_aes_key *key, const uint8_t *in, uint8_t *out, size_t blocks);
+void sm_portable_aes_decrypt(const sm_aes_key *key, const uint8_t *in, uint8_t *out, size_t blocks);
+void sm_portable_aes_ctr(const sm_aes_key *key, const uint8_t counter[16], const uint8_t *in, uint8_t *out,
+                         size_t length);
+void sm_portable_ghash_prepare(sm_ghash_key *key, const uint8_t h[16], unsigned powers);
+void sm_portable_ghash_update(const sm_ghash_key *key, uint8_t state[16], const uint8_t *data, size_t length);
+
+void sm_aesni_aes_expand(sm_aes_key *key, const uint8_t *raw, size_t key_length);
+void sm_aesni_aes_invert(sm_aes_key *key);
+void sm_aesni_aes_encrypt(const sm_aes_key *key, const uint8_t *in, uint8_t *out, size_t blocks);
+void sm_aesni_aes_decrypt(const sm_aes_key *key, const uint8_t *in, uint8_t *out, size_t blocks);
+void sm_aesni_aes_ctr(const sm_aes_key *key, const uint8_t counter[16], const uint8_t *in, uint8_t *out, size_t length);
+void sm_pclmul_ghash_prepare(sm_ghash_key *key, const uint8_t h[16], unsigned powers);
+void sm_pclmul_ghash_update(const sm_ghash_key *key, uint8_t state[16], const uint8_t *data, size_t length);
+
+#endif

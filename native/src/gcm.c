@@ -1,0 +1,160 @@
+/* AES-GCM: counter mode, GHASH, and the order in which they take each other's bytes.
+ *
+ * A DLMS message is a few blocks under a key that is used once, so the block of H, the block that hides the tag and the first
+ * counter blocks go through AES together: a short message costs one pass. Longer ones go on in counter mode.
+ */
+#include "sm_gcm.h"
+
+#include <string.h>
+
+#include "sm_api.h"
+#include "sm_bytes.h"
+
+enum { FIRST = 8, MANY_BLOCKS = 8 };
+
+void sm_gcm_key_once(sm_gcm_key *key, const uint8_t *raw, size_t key_length)
+{
+    key->tier = sm_tier_now();
+    key->hashed = 0;
+    key->tier->aes_expand(&key->aes, raw, key_length);
+}
+
+void sm_gcm_key_kept(sm_gcm_key *key, const uint8_t *raw, size_t key_length)
+{
+    uint8_t h[SM_BLOCK] = {0};
+    sm_gcm_key_once(key, raw, key_length);
+    key->tier->aes_encrypt(&key->aes, h, h, 1);
+    key->tier->ghash_prepare(&key->ghash, h, SM_POWERS);
+    key->hashed = 1;
+    sm_wipe(h, sizeof h);
+}
+
+void sm_gcm_key_wipe(sm_gcm_key *key)
+{
+    sm_wipe(&key->ghash, sizeof key->ghash);
+    sm_wipe(key->aes.bytes, key->tier->schedule_bytes);
+}
+
+/* GHASH over head and aad as one run of bytes, padded at its end. */
+static void hash_aad(const sm_gcm_key *key, const sm_gcm_message *m, uint8_t state[SM_BLOCK])
+{
+    uint8_t joint[64];
+    const size_t total = m->head_length + m->aad_length;
+    const uint8_t *rest = m->aad;
+    size_t rest_length = m->aad_length;
+    if (m->head_length > 0) {
+        /* head, and as much of aad as ends on a block or ends it all */
+        size_t room = sizeof joint - m->head_length;
+        size_t taken = rest_length < room ? rest_length : room;
+        memcpy(joint, m->head, m->head_length);
+        if (taken > 0)
+            memcpy(joint + m->head_length, rest, taken);
+        key->tier->ghash_update(&key->ghash, state, joint, m->head_length + taken);
+        if (total <= sizeof joint) {
+            sm_wipe(joint, sizeof joint);
+            return;
+        }
+        rest += taken;
+        rest_length -= taken;
+        sm_wipe(joint, sizeof joint);
+    }
+    if (rest_length > 0)
+        key->tier->ghash_update(&key->ghash, state, rest, rest_length);
+}
+
+static inline void run(sm_gcm_key *key, const sm_gcm_message *m, int decrypting, uint8_t tag[SM_TAG_BYTES])
+{
+    const sm_tier *tier = key->tier;
+    const size_t own = key->hashed ? 0 : 1; /* leading block that becomes H */
+    const size_t blocks = (m->length + SM_BLOCK - 1) / SM_BLOCK;
+    const size_t room = FIRST - own - 1;
+    const size_t first = blocks < room ? blocks : room;
+    const size_t first_length = first == blocks ? m->length : first * SM_BLOCK;
+    alignas(16) uint8_t pad[FIRST * SM_BLOCK];
+    uint8_t lengths[SM_BLOCK], state[SM_BLOCK] = {0};
+
+    memset(pad, 0, own * SM_BLOCK);
+    for (size_t i = own; i < own + 1 + first; i++) {
+        memcpy(pad + i * SM_BLOCK, m->iv, SM_IV);
+        sm_put_be32(pad + i * SM_BLOCK + SM_IV, (uint32_t)(i - own + 1));
+    }
+    tier->aes_encrypt(&key->aes, pad, pad, own + 1 + first);
+    const uint8_t *hides_tag = pad + own * SM_BLOCK;
+    if (own) {
+        const size_t all = blocks + (m->head_length + m->aad_length) / SM_BLOCK;
+        tier->ghash_prepare(&key->ghash, pad, all >= MANY_BLOCKS ? SM_POWERS : 1);
+        key->hashed = 1;
+    }
+
+    hash_aad(key, m, state);
+    if (decrypting && m->length > 0)
+        tier->ghash_update(&key->ghash, state, m->in, m->length);
+    sm_xor(m->out, m->in, hides_tag + SM_BLOCK, first_length);
+    if (first_length < m->length) {
+        uint8_t counter[SM_BLOCK];
+        memcpy(counter, m->iv, SM_IV);
+        sm_put_be32(counter + SM_IV, (uint32_t)first + 2);
+        tier->aes_ctr(&key->aes, counter, m->in + first_length, m->out + first_length, m->length - first_length);
+    }
+    if (!decrypting && m->length > 0)
+        tier->ghash_update(&key->ghash, state, m->out, m->length);
+
+    sm_put_be64(lengths, (uint64_t)(m->head_length + m->aad_length) * 8);
+    sm_put_be64(lengths + 8, (uint64_t)m->length * 8);
+    tier->ghash_update(&key->ghash, state, lengths, sizeof lengths);
+    sm_xor(tag, state, hides_tag, SM_TAG_BYTES);
+    sm_wipe(pad, sizeof pad);
+}
+
+void sm_gcm_encrypt(sm_gcm_key *key, const sm_gcm_message *message, uint8_t tag[SM_TAG_BYTES])
+{
+    run(key, message, 0, tag);
+}
+
+void sm_gcm_decrypt(sm_gcm_key *key, const sm_gcm_message *message, uint8_t tag[SM_TAG_BYTES])
+{
+    run(key, message, 1, tag);
+}
+
+static int fit(size_t key_length, size_t aad_length, size_t length, size_t tag_length)
+{
+    return (key_length == 16 || key_length == 32) && (tag_length == SM_DLMS_TAG || tag_length == SM_TAG_BYTES) &&
+           aad_length <= SM_MESSAGE_MAX && length <= SM_MESSAGE_MAX;
+}
+
+int sm_gcm_seal(const uint8_t *key, size_t key_length, const uint8_t *iv, const uint8_t *aad, size_t aad_length,
+                const uint8_t *text, size_t length, uint8_t *out, size_t tag_length)
+{
+    sm_gcm_key prepared;
+    uint8_t tag[SM_TAG_BYTES];
+    if (!fit(key_length, aad_length, length, tag_length))
+        return -SM_USAGE;
+    const sm_gcm_message message = {.iv = iv, .aad = aad, .aad_length = aad_length, .in = text, .out = out,
+                                    .length = length};
+    sm_gcm_key_once(&prepared, key, key_length);
+    sm_gcm_encrypt(&prepared, &message, tag);
+    memcpy(out + length, tag, tag_length);
+    sm_gcm_key_wipe(&prepared);
+    return SM_OK;
+}
+
+int sm_gcm_open(const uint8_t *key, size_t key_length, const uint8_t *iv, const uint8_t *aad, size_t aad_length,
+                const uint8_t *text, size_t length, uint8_t *out, size_t tag_length)
+{
+    sm_gcm_key prepared;
+    uint8_t tag[SM_TAG_BYTES];
+    if (!fit(key_length, aad_length, length, tag_length))
+        return -SM_USAGE;
+    if (length < tag_length)
+        return -SM_TAG;
+    const size_t plain = length - tag_length;
+    const sm_gcm_message message = {.iv = iv, .aad = aad, .aad_length = aad_length, .in = text, .out = out,
+                                    .length = plain};
+    sm_gcm_key_once(&prepared, key, key_length);
+    sm_gcm_decrypt(&prepared, &message, tag);
+    sm_gcm_key_wipe(&prepared);
+    if (sm_equal(tag, text + plain, tag_length))
+        return SM_OK;
+    sm_wipe(out, plain);
+    return -SM_TAG;
+}
