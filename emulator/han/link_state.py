@@ -48,6 +48,10 @@ class HanProfile:
 
 STANDARD: Final = HanProfile()
 
+_PLACES: Final = {
+    party: (place, place + ".down", place + ".up") for party in ERRORS for place in [f"han.{party.name.lower()}"]
+}
+
 
 class HanLink:
     """The link of one device of one installation.
@@ -59,12 +63,14 @@ class HanLink:
     __slots__ = (
         "_awake_until",
         "_down_last",
+        "_down_place",
         "_gone",
         "_level",
         "_lost",
         "_profile",
         "_sleepy",
         "_up_last",
+        "_up_place",
         "installation",
         "party",
         "place",
@@ -85,7 +91,7 @@ class HanLink:
         self.seed = seed
         self.installation = installation
         self.party = party
-        self.place = f"han.{party.name.lower()}"
+        self.place, self._down_place, self._up_place = _PLACES[party]
         self._profile = profile
         self._lost = tuple(lost)
         self._gone = False
@@ -132,9 +138,9 @@ class HanLink:
         sleepy = self._sleepy
         if sleepy is not None:
             start = sleepy.hears_at(now, self._awake_until)
-        if self._is_lost(now) or self._is_lost(start):
+        if self._is_lost(now) or (start != now and self._is_lost(start)):
             return []
-        flight = self._flight(".down", start, number)
+        flight = self._flight(self._down_place, start, number)
         if flight < 0:
             return []
         heard = max(start + flight, self._down_last + 1)
@@ -149,7 +155,7 @@ class HanLink:
             return []
         if self._sleepy is not None:
             self._awake_until = self._sleepy.awake_after(now, self._awake_until)
-        flight = self._flight(".up", now, number)
+        flight = self._flight(self._up_place, now, number)
         if flight < 0:
             return []
         heard = max(now + flight, self._up_last + 1)
@@ -157,12 +163,14 @@ class HanLink:
         return [heard - now]
 
     def _is_lost(self, now: Instant) -> bool:
-        return self._gone or any(start <= now < end for start, end in self._lost)
+        if self._lost:
+            return self._gone or any(start <= now < end for start, end in self._lost)
+        return self._gone
 
-    def _flight(self, way: str, now: Instant, number: int) -> int:
+    def _flight(self, place: str, now: Instant, number: int) -> int:
         """Time in the air in µs, or -1: lost. One draw gives both: high half loss, low half latency."""
         profile = self._profile
-        luck = bits(self.seed, self.place + way, self.installation, number)
+        luck = bits(self.seed, place, self.installation, number)
         loss = profile.loss
         poor = profile.lqi_poor
         if self._level < poor + profile.lqi_wander:

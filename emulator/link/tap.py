@@ -15,13 +15,14 @@ capture decrypted, without an option. Its `esp_sa` can also be copied into a pro
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from heapq import merge
 from pathlib import Path
 from shlex import quote
 from struct import Struct
 from typing import BinaryIO, Final
 
-from emulator.errors import FrameError
+from emulator.errors import FrameError, InputError
 from emulator.kernel.effects import Instant
 from emulator.link.kinds import kind as kind_named
 from emulator.link.profile import STANDARD, Direction, LinkProfile
@@ -67,11 +68,13 @@ def _part(path: Path, cell: int) -> Path:
 class Tap:
     """One cell's part of the capture `path`. Packets must come in time order."""
 
-    __slots__ = ("_file", "packets")
+    __slots__ = ("_file", "_path", "packets")
 
     def __init__(self, path: Path, cell: int) -> None:
-        """Raises OSError when the directory cannot be written."""
-        self._file: BinaryIO = _part(path, cell).open("wb", buffering=_BUFFER)
+        """All methods raise InputError when the place cannot be written."""
+        self._path = path
+        with _told(path):
+            self._file: BinaryIO = _part(path, cell).open("wb", buffering=_BUFFER)
         self.packets = 0
 
     def sent(self, direction: Direction, packet: bytes, now: Instant, remark: str = "") -> None:
@@ -84,37 +87,53 @@ class Tap:
 
     def close(self) -> None:
         """The cell is done. Closing twice is harmless."""
-        self._file.close()
+        with _told(self._path):
+            self._file.close()
 
     def _write(self, interface: int, way: int, packet: bytes, now: Instant, remark: str) -> None:
         options = _option(_FLAGS, way.to_bytes(4, "little"))
         if remark:
             options = _option(_COMMENT, remark.encode()) + options
         head = _EPB.pack(interface, now >> 32, now & 0xFFFF_FFFF, len(packet), len(packet))
-        self._file.write(_block(_PACKET, head + _padded(packet) + options + bytes(4)))
+        with _told(self._path):
+            self._file.write(_block(_PACKET, head + _padded(packet) + options + bytes(4)))
         self.packets += 1
 
 
 def finish(path: Path, kind: str, seed: int, cells: Sequence[int], profile: LinkProfile = STANDARD) -> int:
     """Make the capture `path` and its `path.keys/` of the parts of these cells; the number of packets.
 
-    Keys come first, so that no capture ever stands without them. The parts are removed.
+    Keys come first, so that no capture ever stands without them. The parts are removed, also when it fails. Raises
+    InputError when the place cannot be written, FrameError when a part is not what its cell wrote.
     """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with _told(path):
+            _write_keys(path, kind, seed, cells, profile)
+            packets = _write_merged(path, temporary, kind, seed, cells)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        abandon(path, cells)
+    return packets
+
+
+def _write_keys(path: Path, kind: str, seed: int, cells: Sequence[int], profile: LinkProfile) -> None:
     keys = keys_directory(path)
     keys.mkdir(exist_ok=True)
     _replace(keys / "preferences", _PREFERENCES.encode())
     associations = [one for cell in cells for one in pair(seed, cell, profile)] if kind == "ipsec" else []
     _replace(keys / "esp_sa", "".join(f"{esp_sa_line(one)}\n" for one in associations).encode())
+
+
+def _write_merged(path: Path, temporary: Path, kind: str, seed: int, cells: Sequence[int]) -> int:
     packets = 0
-    temporary = path.with_name(f".{path.name}.part")
     parts = [_packets(_part(path, cell), cell) for cell in sorted(cells)]
     with temporary.open("wb", buffering=_BUFFER) as out:
         out.write(_preamble(path, kind, seed))
         for _at, _cell, block in merge(*parts, key=lambda item: item[:2]):
             out.write(block)
             packets += 1
-    temporary.replace(path)
-    abandon(path, cells)
     return packets
 
 
@@ -191,6 +210,15 @@ def _packets(part: Path, cell: int) -> Iterator[tuple[Instant, int, bytes]]:
                 raise FrameError("capture part", "cut short")
             _interface, high, low, _size, _original = _EPB.unpack_from(rest)
             yield high << 32 | low, cell, head + rest
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """A file system that says no is a person's affair, not a traceback."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write the capture {path}: {error.strerror or error}; name another place") from error
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.errors import FrameError
+from emulator.errors import FrameError, InputError
 from emulator.kernel.time import DAY, SECOND
 from emulator.link.chain import Chain
 from emulator.link.kinds import KINDS
@@ -117,7 +117,7 @@ def test_an_abandoned_capture_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_damaged_part_is_refused_and_no_capture_appears(tmp_path: Path) -> None:
-    """A part that was cut or overwritten is found by its blocks."""
+    """A part that was cut or overwritten is found by its blocks; nothing but the keys is left."""
     path = tmp_path / "run.pcapng"
     record(path, "ipsec", range(1))
     (part,) = tmp_path.iterdir()
@@ -126,7 +126,21 @@ def test_a_damaged_part_is_refused_and_no_capture_appears(tmp_path: Path) -> Non
         part.write_bytes(damaged)
         with pytest.raises(FrameError):
             finish(path, "ipsec", 7, range(1), PROFILE)
-        assert not path.exists()
+        assert list(tmp_path.iterdir()) == [keys_directory(path)]
+
+
+def test_a_place_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
+    """No such directory, a cell without a part, a file where the keys should go: one clear message each."""
+    with pytest.raises(InputError, match="cannot write the capture"):
+        Tap(tmp_path / "missing" / "run.pcapng", 0)
+    path = tmp_path / "run.pcapng"
+    with pytest.raises(InputError, match="No such file"):
+        finish(path, "ipsec", 7, range(1), PROFILE)
+    keys_directory(tmp_path / "other.pcapng").write_text("in the way")
+    record(tmp_path / "other.pcapng", "ipsec", range(1))
+    with pytest.raises(InputError, match="File exists"):
+        finish(tmp_path / "other.pcapng", "ipsec", 7, range(1), PROFILE)
+    assert not (tmp_path / "other.pcapng").exists()
 
 
 def test_keys_are_those_of_the_cells(tmp_path: Path) -> None:
