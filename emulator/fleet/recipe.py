@@ -182,7 +182,7 @@ class Recipe(_Strict, frozen=True, kw_only=True):
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,47}(?!\n)$", description="as on the command line")]
     title: Annotated[str, Meta(max_length=200)] = ""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 1
-    start: datetime = datetime(2020, 3, 2, tzinfo=UTC)
+    start: Annotated[datetime, Meta(tz=True, description="midnight GMT of day 0")] = datetime(2020, 3, 2, tzinfo=UTC)
     active: Count
     dormant: Count = 0
     cell: Annotated[int, Meta(ge=1, le=CELL_MOST, description="homes a cell")] = CELL_MOST

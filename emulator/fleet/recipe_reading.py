@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from emulator.errors import InputError
 from emulator.fleet import identity, models, tariffs
-from emulator.fleet.installation import KINDS
+from emulator.fleet.installation import KEYED, KINDS
 from emulator.fleet.recipe import (
     DETAILS,
     Combination,
@@ -96,6 +96,8 @@ def _explain(message: str) -> str:
         what = "no such key"
         near = difflib.get_close_matches(unknown["field"], _field_names(), 1)
         cure = f"did you mean {near[0]!r}?" if near else "remove it"
+    elif "timezone" in what:
+        cure = "write 2020-03-02T00:00:00Z"
     elif "missing required" in message:
         cure = "add it"
     return f"{key or 'the file'}: {what}; {cure} (smets1 estate validate --schema shows every key)"
@@ -114,9 +116,7 @@ def _weights(key: str, weights: Mapping[str, float]) -> Iterator[str]:
 
 def problems(recipe: Recipe) -> Iterator[str]:
     """What is wrong with a recipe beyond its types: "key: what; cure" each."""
-    if recipe.start.tzinfo is None:
-        yield "start: no time zone; write 2020-03-02T00:00:00Z"
-    elif instant(recipe.start) % DAY or not 2000 <= recipe.start.astimezone(UTC).year <= 2100:
+    if instant(recipe.start) % DAY or not 2000 <= recipe.start.astimezone(UTC).year <= 2100:
         yield "start: not a midnight in UTC from 2000 to 2100; a campaign's days begin at midnight, GMT"
     if not recipe.installations:
         yield "active: no homes at all; give active or dormant a number above 0"
@@ -134,6 +134,7 @@ def problems(recipe: Recipe) -> Iterator[str]:
     yield from _five_terminal_problems(recipe)
     for kind in KINDS:
         yield from _rate_problems(recipe, kind)
+    yield from _outdated_problems(recipe)
     low, high = recipe.wan_loss.after_s
     if not 0 < low <= high:
         yield "wan_loss.after_s: not [low, high] with 0 < low <= high; give seconds into the migration"
@@ -211,13 +212,30 @@ def _rate_problems(recipe: Recipe, kind: str) -> Iterator[str]:
                 f"{key}.details.configuration: a tariff other than the recorded one needs a combination with "
                 "auxiliary = true and two of five_terminal.tariffs; add them or leave the detail out"
             )
-        if detail in ("firmware", "no-wan"):
-            for model in sorted({each.electricity.model for each in drawn} | {each.hub.model for each in drawn}):
-                if model not in recipe.outdated:
-                    yield f"outdated.{model}: missing; {kind} {detail} needs an older firmware version of each model"
     share = sum(max(recipe.conditions.rate(each).active, recipe.conditions.rate(each).dormant) for each in KINDS)
     if kind == KINDS[-1] and share > 1:
         yield f"conditions: the rates add up to {share:.2f}; a home has one condition at most"
+
+
+def _outdated_problems(recipe: Recipe) -> Iterator[str]:
+    """Where a device can run old firmware, every model with firmware that matters needs an old version."""
+    drawn = (recipe.conditions.MF2, "no-wan"), (recipe.conditions.MF10, "firmware")
+    by_chance = any(
+        (rate.active or rate.dormant) and (not rate.details or rate.details.get(detail)) for rate, detail in drawn
+    )
+    spelled = any(
+        home.condition and home.condition.split(":")[1:2] in (["no-wan"], ["firmware"]) for home in recipe.homes
+    )
+    if not by_chance and not spelled:
+        return
+    firmware = {
+        model.model: model.firmware for each in recipe.combinations for kind, model in each.models() if kind in KEYED
+    }
+    for model, current in sorted(firmware.items()):
+        if model not in recipe.outdated:
+            yield f"outdated.{model}: missing; MF2 and MF10 firmware need an older version of every model"
+        elif recipe.outdated[model] == current:
+            yield f"outdated.{model}: {current} is what combinations have; give another version"
 
 
 def _home_problems(recipe: Recipe, key: str, home: Home) -> Iterator[str]:
@@ -240,6 +258,13 @@ def _home_problems(recipe: Recipe, key: str, home: Home) -> Iterator[str]:
         yield f"{key}.condition: no condition {home.condition!r}; one of {every}, then perhaps :device"
         return
     kind, detail, device = parts
-    concerns_gas = (device or DETAILS[kind][detail][0]) == "gas"
-    if concerns_gas and combination is not None and combination.gas is None:
+    if combination is None:
+        return
+    if (device or DETAILS[kind][detail][0]) == "gas" and combination.gas is None:
         yield f"{key}.condition: {home.condition} concerns gas, {combination.name} has none; choose another combination"
+    if detail == "not-on-epcl" and combination not in recipe.unlisted():
+        yield f"{key}.condition: {combination.name} is on the EPCL; choose a combination that is not"
+    if detail == "configuration" and (not combination.auxiliary or home.switches == 0):
+        yield f"{key}.condition: {home.condition} is about auxiliary switches; give the home some"
+    if detail == "configuration" and not set(recipe.five_terminal.tariffs) - {home.tariff}:
+        yield f"{key}.condition: no other table under five_terminal.tariffs that could be recorded; add one"
