@@ -1,0 +1,192 @@
+"""A campaign over a whole estate: days, barriers, the audit, and the sums.
+
+The parent holds no home. Each virtual day it asks the control centre how many may start, apportions them among the cells,
+has every cell run the day, and decides the next from what they report. When nothing is waiting and nothing open the
+audit runs the same way. In the end the ledger (rows), the audit and the link's delivery logs are three testimonies by
+three witnesses, and `Result.objections` lists where they differ.
+"""
+
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulator.dcc.host import CampaignHost, CellEnd, HostOptions
+from emulator.dcc.ledger import Totals, totals
+from emulator.dcc.mcc import ControlCentre, Day, Gate, Pacing, apportion
+from emulator.errors import UsageError
+from emulator.fleet.estate import Estate
+from emulator.fleet.shards import Shards, quiet_collector
+from emulator.kernel.journal import combined_digest
+from emulator.kernel.time import DAY, SECOND
+
+DAYS_MOST: Final = 3_000
+
+Progress = Callable[["Snapshot"], None]
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """How far a campaign is, for a progress bar."""
+
+    phase: str
+    day: int
+    decision: str
+    ended: int
+    audits_open: int
+
+
+@dataclass(slots=True)
+class Result:
+    """All there is to say about a finished campaign."""
+
+    seed: int
+    digest: str
+    link_digest: str
+    totals: Totals
+    exchanges: int
+    logged_exchanges: int
+    ways: dict[str, dict[str, int]]
+    days: list[Day]
+    virtual_s: int
+    elapsed_s: float
+    peak_rss_bytes: int
+    events: int
+    counts: dict[str, int]
+    row_bytes: float
+    samples: dict[str, int]
+    columns: NDArray[Any] = field(repr=False)
+
+    @property
+    def objections(self) -> list[str]:
+        """Where ledger, audit and delivery log differ; empty when they agree."""
+        found = []
+        sums = self.totals
+        if sums.pending:
+            found.append(f"{sums.pending} installations ended in no verdict")
+        if sums.migrated + sums.failed + sums.unrecoverable + sums.pending != sums.installations:
+            found.append("the verdicts do not add up to the installations")
+        if sums.audited != sums.migrated:
+            found.append(f"the ledger says {sums.migrated} migrated, the audit confirms {sums.audited}")
+        if sums.astray:
+            found.append(f"the audit found {sums.astray} homes otherwise than the ledger says")
+        if self.exchanges != self.logged_exchanges:
+            found.append(
+                f"the head end counts {self.exchanges} exchanges, the link's delivery log {self.logged_exchanges}"
+            )
+        return found
+
+
+def run(
+    estate: Estate,
+    options: HostOptions,
+    *,
+    workers: int,
+    gate: Gate | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Migrate an estate and audit it. Raises WorkerError when a worker fails."""
+    began = monotonic()
+    recipe = estate.recipe.pacing
+    pacing = Pacing(recipe.first_per_day, recipe.first_days, recipe.per_day)
+    centre = ControlCentre(pacing, gate or Gate())
+    host = CampaignHost(estate, options)
+    if workers == 1:
+        quiet_collector()
+    with Shards(_Factory(host), estate.cells, workers) as shards:
+        next_day = _migrate(estate, shards, centre, progress)
+        next_day = _audit(estate, shards, next_day, progress)
+        ends: dict[int, CellEnd] = shards.ask("end", {cell: () for cell in range(estate.cells)})
+    columns = np.concatenate([end.columns for end in ends.values()])
+    counts: dict[str, int] = {}
+    samples: dict[str, int] = {}
+    ways: dict[str, dict[str, int]] = {"down": {}, "up": {}}
+    for end in ends.values():
+        _add(counts, end.counts)
+        _add(samples, end.samples)
+        for way, numbers in end.ways.items():
+            _add(ways[way], numbers)
+    return Result(
+        seed=estate.seed,
+        digest=combined_digest(end.digest for end in ends.values()),
+        link_digest=combined_digest(end.link_digest for end in ends.values()),
+        totals=totals(columns),
+        exchanges=sum(end.exchanges for end in ends.values()),
+        logged_exchanges=sum(end.logged_exchanges for end in ends.values()),
+        ways=ways,
+        days=centre.days,
+        virtual_s=next_day * DAY // SECOND,
+        elapsed_s=monotonic() - began,
+        peak_rss_bytes=_own_peak() + sum({end.process: end.peak_rss_bytes for end in ends.values()}.values()),
+        events=sum(end.events for end in ends.values()),
+        counts=dict(sorted(counts.items())),
+        row_bytes=sum(end.row_bytes * len(end.columns) for end in ends.values()) / len(columns),
+        samples=samples,
+        columns=columns,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Factory:
+    """Carries the host's recipe into a worker, where it makes its own cells."""
+
+    host: CampaignHost
+
+    def __call__(self) -> CampaignHost:
+        return self.host
+
+
+def _migrate(estate: Estate, shards: Shards, centre: ControlCentre, progress: Progress | None) -> int:
+    """Days until every installation has ended; the number of the next day."""
+    waiting = {cell: len(estate.members(cell)) for cell in range(estate.cells)}
+    still_open = dict.fromkeys(waiting, 0)
+    ended = 0
+    while any(waiting.values()) or any(still_open.values()):
+        day = centre.plan()
+        if day.day >= DAYS_MOST:
+            raise UsageError(f"the campaign has not come to an end after {DAYS_MOST} days; raise the pace")
+        shares = apportion(day.allowance, waiting)
+        asked = {cell: (day.day, share) for cell, share in shares.items() if waiting[cell] or still_open[cell]}
+
+        def heard(_: int, report: Any, day: Day = day) -> None:
+            nonlocal ended
+            ended += report.migrated + report.failed + report.unrecoverable
+            if progress:
+                progress(Snapshot("migrating", day.day, day.decision, ended, 0))
+
+        for cell, report in shards.ask("day", asked, heard).items():
+            waiting[cell], still_open[cell] = report.waiting, report.open
+            day.started += report.started
+            day.migrated += report.migrated
+            day.failed += report.failed
+            day.unrecoverable += report.unrecoverable
+            day.alerts += report.alerts
+    return len(centre.days)
+
+
+def _audit(estate: Estate, shards: Shards, day: int, progress: Progress | None) -> int:
+    """Days until every migrated installation has been audited; the number of the next day."""
+    left = dict.fromkeys(range(estate.cells), 1)
+    while any(left.values()):
+        asked = {cell: (day,) for cell, count in left.items() if count}
+
+        def heard(_: int, count: Any, day: int = day) -> None:
+            if progress:
+                progress(Snapshot("auditing", day, "", 0, count))
+
+        left.update(shards.ask("audit_day", asked, heard))
+        day += 1
+    return day
+
+
+def _add(sums: dict[str, int], more: dict[str, int]) -> None:
+    for key, value in more.items():
+        sums[key] = sums.get(key, 0) + value
+
+
+def _own_peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,132 @@
+"""What runs in a worker during a campaign: its cells, made on first use, and what they hand in at the end."""
+
+import os
+import resource
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from emulator.dcc.cell_campaign import CampaignSettings, CellCampaign
+from emulator.errors import UsageError
+from emulator.fleet.estate import Estate
+from emulator.fleet.journal_file import JournalPart
+from emulator.fleet.rows import ROW
+from emulator.fleet.sampler import Sampler
+from emulator.link.air import AirProfile
+from emulator.link.profile import LinkProfile
+from emulator.link.tap import Tap
+
+
+@dataclass(frozen=True, slots=True)
+class HostOptions:
+    """What all cells of a run have in common. Picklable.
+
+    `journal` is a folder for the cells' parts of a journal, `capture` the file their parts of a capture will become; None
+    for none. `sample` asks where the time goes.
+    """
+
+    link: str = "ipsec"
+    profile: LinkProfile = LinkProfile()
+    air: AirProfile = AirProfile()
+    settings: CampaignSettings = CampaignSettings()
+    journal: str | None = None
+    capture: str | None = None
+    sample: bool = False
+
+
+@dataclass(slots=True)
+class CellEnd:
+    """One cell's testimony at the end. `process` tells workers apart; the peak is the whole worker's."""
+
+    digest: str
+    link_digest: str
+    columns: NDArray[Any]
+    exchanges: int
+    logged_exchanges: int
+    ways: dict[str, dict[str, int]]
+    counts: dict[str, int]
+    events: int
+    row_bytes: float
+    process: int
+    peak_rss_bytes: int
+    samples: dict[str, int] = field(default_factory=dict)
+
+
+class CampaignHost:
+    """Cells by number. Made in the parent, carried into the worker, and only there filled."""
+
+    def __init__(self, estate: Estate, options: HostOptions) -> None:
+        self._estate = estate
+        self._options = options
+        self._cells: dict[int, CellCampaign] = {}
+        self._sampler: Sampler | None = None
+        self._open: dict[int, list[JournalPart | Tap]] = {}
+
+    def call(self, cell: int, method: str, arguments: tuple[Any, ...]) -> Any:
+        """Answer one call of the parent about one cell."""
+        if self._options.sample and self._sampler is None:
+            self._sampler = Sampler()
+            self._sampler.start()
+        campaign = self._cells.get(cell)
+        if campaign is None:
+            campaign = self._cells[cell] = self._make(cell)
+        if method == "day":
+            return campaign.day(*arguments)
+        if method == "audit_day":
+            return campaign.audit_day(*arguments)
+        if method == "end":
+            return self._end(campaign)
+        raise UsageError(f"a campaign's cell has no method {method!r}")
+
+    def _make(self, cell: int) -> CellCampaign:
+        options = self._options
+        sink = JournalPart(options.journal, cell) if options.journal else None
+        tap = Tap(Path(options.capture), cell) if options.capture else None
+        self._open[cell] = [part for part in (sink, tap) if part is not None]
+        return CellCampaign(
+            self._estate,
+            cell,
+            options.settings,
+            link=options.link,
+            profile=options.profile,
+            air=options.air,
+            sink=sink,
+            tap=tap,
+        )
+
+    def _end(self, campaign: CellCampaign) -> CellEnd:
+        cell = campaign.cell
+        for part in self._open.pop(cell.number):
+            part.close()
+        samples: dict[str, int] = {}
+        if self._sampler is not None:
+            self._sampler.stop()
+            samples = dict(self._sampler.samples)
+            self._sampler.samples.clear()
+        names = ROW.names
+        assert names is not None
+        log = cell.chain.log
+        return CellEnd(
+            digest=cell.journal.digest(),
+            link_digest=log.digest(),
+            columns=cell.rows.columns(),
+            exchanges=cell.desk.exchanges,
+            logged_exchanges=log.exchanges,
+            ways={
+                name: {"offered": way.offered, "lost": way.lost, "delivered": way.delivered, "refused": way.refused}
+                for name, way in zip(("down", "up"), log.ways, strict=True)
+            },
+            counts=dict(cell.journal.counts),
+            events=cell.world.events,
+            row_bytes=self._sleeping_bytes(campaign),
+            process=os.getpid(),
+            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            samples=samples,
+        )
+
+    def _sleeping_bytes(self, campaign: CellCampaign) -> float:
+        """What a sleeping installation costs on both sides, measured: row, snapshot, contexts, custody."""
+        return campaign.cell.rows.bytes_per_row() + campaign.keyring.bytes_per_home() + campaign.cell.context_bytes()
+

@@ -1,0 +1,370 @@
+"""An estate in virtual time, driven by hand: what a test holds.
+
+    world = Playground("demo-street", seed=7)
+    home = world.home(3)
+    home.electricity.read("clock")
+    home.electricity.rotate_keys()
+    home.auxiliary(1).activate(minutes=30)
+    world.run_for(minutes=31)
+
+Everything a handle does goes the whole way: a short message, the link, the hub, the radio, the meter's own DLMS server, and
+back. What cannot be asked over the air (is the relay really closed?) is asked of the machine itself, and such names say
+so: `physical`. Only the cells of homes that are touched are ever made.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from emulator.codecs.action import MethodRef
+from emulator.codecs.axdr import Data, Tag, long_unsigned
+from emulator.codecs.get import AttributeRef
+from emulator.commands import Command, PressBoost
+from emulator.crypto import derive
+from emulator.dlms import moment
+from emulator.dlms.cosem import obis
+from emulator.errors import InputError, UsageError
+from emulator.fleet import registry
+from emulator.fleet.cell import Cell
+from emulator.fleet.estate import Estate, open_estate
+from emulator.fleet.installation import KEYED, Installation
+from emulator.headend import services
+from emulator.headend.alerts import Alert, Inbox
+from emulator.headend.conversation import Conversation
+from emulator.headend.keyring import Keyring, Patience, Target
+from emulator.headend.rotation import rotate
+from emulator.headend.rouse import RouseSettings
+from emulator.headend.session import Steps
+from emulator.headend.visit import Errand, Visit
+from emulator.kernel.effects import Effects, Instant
+from emulator.kernel.journal import Entry, combined_digest
+from emulator.kernel.machine import Machine, Party
+from emulator.kernel.time import DAY, utc
+from emulator.link.air import AirProfile
+from emulator.link.profile import LinkProfile
+
+_VISIT_MOST: Final = 2 * DAY
+
+
+class Playground:
+    """A running estate. `estate` is a name, a file or an `Estate`; `link` plain, ipsec or mpls (default: the estate's)."""
+
+    def __init__(
+        self,
+        estate: str | Estate = "demo-street",
+        *,
+        seed: int | None = None,
+        installations: int | None = None,
+        link: str | None = None,
+        profile: LinkProfile | None = None,
+        air: AirProfile | None = None,
+    ) -> None:
+        self.estate = open_estate(estate, seed, installations) if isinstance(estate, str) else estate
+        self.link = link or self.estate.recipe.link.kind
+        self._profile = profile or LinkProfile()
+        self._air = air or AirProfile()
+        self._cells: dict[int, _PlayCell] = {}
+        self._now: Instant = self.estate.start
+        self.entries: list[Entry] = []
+        """Every note so far, in order within a cell."""
+
+    @property
+    def seed(self) -> int:
+        return self.estate.seed
+
+    @property
+    def instant(self) -> Instant:
+        """Virtual time, µs since 1970."""
+        return self._now
+
+    @property
+    def now(self) -> datetime:
+        """Virtual time, UTC."""
+        return utc(self._now)
+
+    def home(self, number: int | str = 0) -> "Home":
+        """An installation by number, or by its owner's label. Raises InputError."""
+        if isinstance(number, str):
+            number = self.estate.find(number)
+        if not 0 <= number < self.estate.installations:
+            raise InputError(
+                f"estate {self.estate.name} has no installation {number}; "
+                f"it has {self.estate.installations}, numbered from 0"
+            )
+        return Home(self, self.estate.installation(number))
+
+    def homes(self) -> "list[Home]":
+        """All installations."""
+        return [self.home(number) for number in range(self.estate.installations)]
+
+    def run_for(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
+        """Let virtual time pass."""
+        self.run_until(self._now + timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds) // _MICROSECOND)
+
+    def run_until(self, until: Instant | datetime) -> None:
+        """Let virtual time pass up to an instant (µs) or an aware datetime; the past is no time at all."""
+        end = (until - utc(0)) // _MICROSECOND if isinstance(until, datetime) else until
+        for cell in self._cells.values():
+            cell.cell.world.run_until(end)
+        self._now = max(self._now, end)
+
+    def notes(self, kind: str, installation: int | None = None) -> list[Entry]:
+        """The notes of a kind ("relay." takes all that begin so), of one installation or of all."""
+        return [
+            entry
+            for entry in self.entries
+            if (entry.kind == kind or (kind.endswith(".") and entry.kind.startswith(kind)))
+            and installation in (None, entry.installation)
+        ]
+
+    def digest(self) -> str:
+        """Hash over everything noted, cell by cell; equal for equal seeds and equal wishes."""
+        return combined_digest(cell.cell.journal.digest() for _, cell in sorted(self._cells.items()))
+
+    def cell(self, installation: int) -> "_PlayCell":
+        """The cell of an installation, made on first use and brought up to now."""
+        number = self.estate.cell_of(installation)
+        found = self._cells.get(number)
+        if found is None:
+            found = self._cells[number] = _PlayCell(self, number, self.link, self._profile, self._air)
+            found.cell.world.run_until(self._now)
+        return found
+
+    def finish(self, visit: Visit, cell: "_PlayCell") -> None:
+        """Let time pass until a visit is over."""
+        world = cell.cell.world
+        limit = self._now + _VISIT_MOST
+        while not visit.done:
+            due = world.due
+            if due is None or due > limit:
+                raise UsageError("a visit did not come to an end")
+            self.run_until(due)
+
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class _PlayCell:
+    """A cell and the head end's means for it; begins the visits it is given."""
+
+    def __init__(self, world: Playground, number: int, link: str, profile: LinkProfile, air: AirProfile) -> None:
+        estate = world.estate
+        self.cell = Cell(estate, number, self, link=link, profile=profile, air=air, sink=world.entries.append)
+        secret = derive.key(b"head end", "playground", estate.name, estate.seed)
+        self.keyring = Keyring(secret, self.cell.members, Patience())
+        self._visits: dict[int, tuple[Visit, Inbox]] = {}
+        self.inboxes: dict[int, Inbox] = {}
+
+    def begin(self, installation: int, now: Instant) -> tuple[Conversation, Effects] | None:
+        found = self._visits.pop(installation, None)
+        if found is None:
+            return None
+        visit, inbox = found
+        conversation = Conversation(inbox.hear, lambda: self.cell.desk.end(installation))
+        return conversation, conversation.run(visit.script(), now)
+
+    def plan(self, home: Installation, party: Party, errand: Errand) -> Visit:
+        """A visit that begins now."""
+        number = home.number
+        targets = self.keyring.targets(self.cell.estate.smso(home))
+        target = next((target for target in targets if target.party is party), None)
+        if target is None:
+            raise UsageError(f"installation {number} has no keyed device {party.name.lower()}")
+        inbox = self.inboxes.get(number)
+        if inbox is None:
+            contexts = {each.device.spec.system_title: self.keyring.context(number, each.party) for each in targets}
+            inbox = self.inboxes[number] = Inbox(self.keyring.store, contexts)
+        visit = Visit(target, targets[0].session.server_sap, inbox, RouseSettings(), errand)
+        self._visits[number] = (visit, inbox)
+        self.cell.world.wake(number, Party.HEADEND, self.cell.world.now)
+        return visit
+
+
+class Home:
+    """One installation: its devices, and what is said of it."""
+
+    def __init__(self, world: Playground, installation: Installation) -> None:
+        self._world = world
+        self.installation = installation
+
+    def __repr__(self) -> str:
+        return f"<home {self.number} of {self._world.estate.name}>"
+
+    @property
+    def number(self) -> int:
+        return self.installation.number
+
+    def device(self, party: Party) -> "DeviceHandle":
+        """A device of this home. Raises UsageError when it has none of that kind."""
+        if self.installation.device(party) is None:
+            raise UsageError(f"installation {self.number} has no {party.name.lower()}")
+        return DeviceHandle(self._world, self.installation, party)
+
+    @property
+    def hub(self) -> "DeviceHandle":
+        return self.device(Party.HUB)
+
+    @property
+    def electricity(self) -> "DeviceHandle":
+        return self.device(Party.ELECTRICITY)
+
+    @property
+    def gas(self) -> "DeviceHandle":
+        return self.device(Party.GAS)
+
+    @property
+    def ihd(self) -> "DeviceHandle":
+        return self.device(Party.IHD)
+
+    def auxiliary(self, switch: int) -> "AuxiliaryHandle":
+        """Auxiliary load switch 1 to 5 of the electricity meter."""
+        return AuxiliaryHandle(self.electricity, switch)
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """Alerts that reached this head end from the home and were opened."""
+        inbox = self._world.cell(self.number).inboxes.get(self.number)
+        return inbox.alerts if inbox else []
+
+    def notes(self, kind: str) -> list[Entry]:
+        """The home's notes of a kind."""
+        return self._world.notes(kind, self.number)
+
+
+class DeviceHandle:
+    """One device. Reads and writes go over the air; `physical` and `press` touch the device itself."""
+
+    def __init__(self, world: Playground, installation: Installation, party: Party) -> None:
+        self._world = world
+        self._installation = installation
+        self.party = party
+
+    @property
+    def physical(self) -> Any:
+        """The machine itself, as it is now: for what cannot be asked over the air. Do not keep it while time passes."""
+        return self._machine()
+
+    def press(self, command: Command) -> None:
+        """Give the device a person's wish: a button, a power cut."""
+        self._world.cell(self._installation.number).cell.world.command(
+            self._installation.number, self.party, command
+        )
+
+    def read(self, what: str | AttributeRef, attribute: int = 2) -> Any:
+        """An attribute's value, as plain Python, read under keys over the air.
+
+        `what` is an object's name in the model ("clock"), "class/logical name" ("8/0-0:1.0.0"), or a reference.
+        Raises NoAnswerError or RefusedError."""
+        reference = self._reference(what, attribute)
+        data = self.visit(lambda target: target.session.get(reference))
+        return plain(data, clock=reference.class_id == 8 and reference.attribute == 2)
+
+    def write(self, what: str | AttributeRef, data: Data, attribute: int = 2) -> None:
+        """Write an attribute over the air. Raises NoAnswerError or RefusedError."""
+        reference = self._reference(what, attribute)
+        self.visit(lambda target: target.session.set(reference, data))
+
+    def act(self, what: str, method: int, data: Data | None = None) -> Any:
+        """Invoke a method over the air; its answer as plain Python."""
+        reference = self._reference(what, 1)
+        target_method = MethodRef(reference.class_id, reference.logical_name, method)
+        return plain(self.visit(lambda target: target.session.action(target_method, data)))
+
+    def rotate_keys(self) -> None:
+        """Change KEK, EK and AK, proven under the new ones. Raises NoAnswerError (in doubt) or RefusedError."""
+        self.visit(lambda target: rotate(target.session, target.custody))
+
+    def visit(self, errand: Callable[[Target], Steps[Any]]) -> Any:
+        """Rouse the hub, associate, do an errand, leave; what the errand came to."""
+        if self.party not in KEYED:
+            raise UsageError("a display holds no keys and answers nobody but the HAN; look at .physical")
+        cell = self._world.cell(self._installation.number)
+        visit = cell.plan(self._installation, self.party, errand)
+        self._world.finish(visit, cell)
+        if visit.error is not None:
+            raise visit.error
+        return visit.value
+
+    def generations(self) -> tuple[int, int]:
+        """(data, master) key generations the head end believes live; 0 is as handed over."""
+        cell = self._world.cell(self._installation.number)
+        targets = cell.keyring.targets(self._world.estate.smso(self._installation))
+        custody = next(target.custody for target in targets if target.party is self.party)
+        return custody.data.custody.live, custody.master.custody.live
+
+    def _machine(self) -> Machine:
+        return self._world.cell(self._installation.number).cell.machine(self._installation.number, self.party)
+
+    def _reference(self, what: str | AttributeRef, attribute: int) -> AttributeRef:
+        if isinstance(what, AttributeRef):
+            return what
+        if "/" in what:
+            class_id, _, name = what.partition("/")
+            return AttributeRef(int(class_id), obis(name), attribute)
+        found = self.physical.objects.named(what)
+        return AttributeRef(found.class_id, found.logical_name, attribute)
+
+
+class AuxiliaryHandle:
+    """One auxiliary load switch, through the equivalent steps of service requests 7.5 to 7.8."""
+
+    def __init__(self, meter: DeviceHandle, switch: int) -> None:
+        if not 1 <= switch <= 5:
+            raise UsageError(f"auxiliary switch {switch}; there are 1 to 5")
+        self._meter = meter
+        self.switch = switch
+
+    def activate(self, *, minutes: int) -> None:
+        """Close the switch for so long (7.5)."""
+        self._do("activate", minutes)
+
+    def deactivate(self, *, minutes: int) -> None:
+        """Open the switch for so long (7.6)."""
+        self._do("deactivate", minutes)
+
+    def reset(self) -> None:
+        """Back to the calendar (7.8)."""
+        self._do("reset", 0)
+
+    def boost(self, *, minutes: int = 60) -> None:
+        """Press the boost button."""
+        self._meter.press(PressBoost(self.switch, minutes))
+
+    @property
+    def closed(self) -> bool:
+        """The output's state, read over the air (7.7)."""
+        return bool(self._meter.read(services.auxiliary(self.switch)))
+
+    @property
+    def physically_closed(self) -> bool:
+        """Whether current can flow, asked of the relay itself."""
+        return bool(self._meter.physical.auxiliary_closed(self.switch, self._meter._world.instant))
+
+    def _do(self, wish: str, minutes: int) -> None:
+        model = registry.model(self._meter._installation.device(Party.ELECTRICITY).model)  # type: ignore[union-attr]
+        settings = model.profile.auxiliary
+        duration_at = getattr(settings, f"{wish}_duration")
+        script = getattr(settings, wish) + self.switch * settings.step
+        duration = AttributeRef(1, obis(f"0-0:94.44.{duration_at}.{self.switch}"), 2)
+
+        def errand(target: Target) -> Steps[None]:
+            yield from target.session.set(duration, long_unsigned(minutes))
+            yield from target.session.action(services.AUXILIARY_SCRIPTS, long_unsigned(script))
+
+        self._meter.visit(errand)
+
+
+def plain(data: Data | None, *, clock: bool = False) -> Any:
+    """A datum as plain Python: ints, floats, strings, bytes; arrays as lists, structures as tuples; a clock's time as
+    an aware datetime."""
+    if data is None:
+        return None
+    if data.tag == Tag.ARRAY:
+        return [plain(item) for item in data.value]
+    if data.tag == Tag.STRUCTURE:
+        return tuple(plain(item) for item in data.value)
+    if clock:
+        shown = moment.decode(bytes(data.value))
+        return None if shown is None else utc(shown)
+    return data.value
+
