@@ -50,7 +50,7 @@ class AssociationLN(CosemObject):
     name, 7 secret, 8 status, 9 security setup reference. Methods: 1 reply to HLS authentication, 2 change HLS
     secret."""
 
-    __slots__ = ("_list", "client_sap", "mechanism", "rights", "secret")
+    __slots__ = ("_list", "client_sap", "context", "mechanism", "rights")
     class_id: ClassVar[int] = 15
     methods: ClassVar[Mapping[int, str]] = {1: "reply_to_hls_authentication", 2: "change_hls_secret"}
     selective = frozenset({2})
@@ -94,7 +94,7 @@ class AssociationLN(CosemObject):
         self.client_sap = client_sap
         self.rights = rights
         self.mechanism = mechanism
-        self.secret = (15, self.logical_name, _SECRET_ATTRIBUTE)
+        self.context = context
         self._list: dict[int, Data] = {}
 
     def secret_of(self, device: Device) -> bytes:
