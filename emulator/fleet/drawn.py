@@ -6,6 +6,7 @@ needs (gas, a fifth terminal, a combination off the EPCL) narrows the choice of 
 that rates mean what they say.
 """
 
+from math import fsum
 from typing import Final
 
 from emulator.fleet import identity
@@ -42,8 +43,8 @@ class DrawnHomes:
         self._auxiliary = Weighted([(each, each.weight) for each in drawn if each.auxiliary])
         self._unlisted = Weighted([(each, each.weight) for each in recipe.unlisted()])
         five = recipe.five_terminal
-        able = sum(each.weight for each in drawn if each.auxiliary)
-        self._five_share = five.share * sum(each.weight for each in drawn) / able if able else 0.0
+        able = fsum(each.weight for each in drawn if each.auxiliary)
+        self._five_share = five.share * fsum(each.weight for each in drawn) / able if able else 0.0
         self._switches = Weighted([(int(count), weight) for count, weight in five.switches.items()])
         self._tariffs = Weighted(five.tariffs.items())
         self._suppliers = Weighted(recipe.suppliers.items())

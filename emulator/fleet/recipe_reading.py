@@ -174,9 +174,9 @@ def _five_terminal_problems(recipe: Recipe) -> Iterator[str]:
             yield f"five_terminal.tariffs.{name}: this table switches nothing; choose one whose switched is not empty"
     yield from _weights("five_terminal.switches", five.switches)
     yield from _weights("five_terminal.tariffs", five.tariffs)
+    if not five.switches or not five.tariffs:
+        yield "five_terminal: no switches or no tariffs; name at least one of each"
     if five.share:
-        if not five.switches or not five.tariffs:
-            yield "five_terminal: a share but no switches or no tariffs; name them"
         total = sum(each.weight for each in recipe.combinations)
         able = sum(each.weight for each in recipe.combinations if each.auxiliary)
         if total > 0 and five.share > able / total + 1e-9:
@@ -242,29 +242,37 @@ def _home_problems(recipe: Recipe, key: str, home: Home) -> Iterator[str]:
     combination = recipe.combination(home.combination) if home.combination else None
     if home.combination and combination is None:
         yield f"{key}.combination: no combination {home.combination!r}; name one of the file"
+        return
     if home.region is not None and home.region not in identity.DISTRIBUTORS:
         yield f"{key}.region: no region {home.region!r}; one of {', '.join(identity.DISTRIBUTORS)}"
     if home.tariff is not None and home.tariff not in tariffs.tables():
         yield f"{key}.tariff: no switching table {home.tariff!r}; one of {', '.join(tariffs.tables())}"
     if home.tariff is not None and not home.switches:
         yield f"{key}.tariff: a tariff but no switches; give switches = 1 to 5"
-    if home.switches and combination is not None and not combination.auxiliary:
-        yield f"{key}.switches: {combination.name} has no fifth terminal; choose a combination with auxiliary = true"
-    if home.condition is None:
-        return
-    parts = condition_parts(home.condition)
-    if parts is None:
-        every = ", ".join(f"{kind}:{detail}" for kind, details in DETAILS.items() for detail in details)
-        yield f"{key}.condition: no condition {home.condition!r}; one of {every}, then perhaps :device"
-        return
-    kind, detail, device = parts
-    if combination is None:
-        return
-    if (device or DETAILS[kind][detail][0]) == "gas" and combination.gas is None:
-        yield f"{key}.condition: {home.condition} concerns gas, {combination.name} has none; choose another combination"
-    if detail == "not-on-epcl" and combination not in recipe.unlisted():
-        yield f"{key}.condition: {combination.name} is on the EPCL; choose a combination that is not"
-    if detail == "configuration" and (not combination.auxiliary or home.switches == 0):
-        yield f"{key}.condition: {home.condition} is about auxiliary switches; give the home some"
+    kind, detail, device = "", "", ""
+    if home.condition is not None:
+        parts = condition_parts(home.condition)
+        if parts is None:
+            every = ", ".join(f"{each}:{detail}" for each, details in DETAILS.items() for detail in details)
+            yield f"{key}.condition: no condition {home.condition!r}; one of {every}, then perhaps :device"
+            return
+        kind, detail, device = parts
+        device = device or DETAILS[kind][detail][0]
+    candidates = [combination] if combination else [each for each in recipe.combinations if each.weight > 0]
+    if detail == "not-on-epcl":
+        candidates = [
+            each for each in (candidates if combination else recipe.combinations) if each in recipe.unlisted()
+        ]
+        if not candidates:
+            yield f"{key}.condition: every combination it may have is on the EPCL; name one that is not"
+    if device == "gas":
+        candidates = [each for each in candidates if each.gas is not None]
+        if not candidates:
+            yield f"{key}.condition: {home.condition} concerns gas, but the home has none; name another combination"
+    if home.switches or detail == "configuration":
+        if not any(each.auxiliary for each in candidates) or (device == "gas" and not combination):
+            yield f"{key}.switches: needs a fifth terminal; name a combination with auxiliary = true"
+        if home.switches == 0:
+            yield f"{key}.switches: 0, but {home.condition} is about auxiliary switches; give 1 to 5"
     if detail == "configuration" and not set(recipe.five_terminal.tariffs) - {home.tariff}:
         yield f"{key}.condition: no other table under five_terminal.tariffs that could be recorded; add one"

@@ -1,8 +1,12 @@
-"""A weighted choice that costs one bisection."""
+"""A weighted choice that costs one bisection.
+
+Totals are taken by `fsum`: what `sum` makes of floats differs between Python versions, and a run may not.
+"""
 
 from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate
+from math import fsum
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -17,7 +21,7 @@ class Weighted(Generic[Item]):
         every = list(pairs)
         chosen = [(item, weight) for item, weight in every if weight > 0] or [(item, 1.0) for item, _ in every]
         self.items = tuple(item for item, _ in chosen)
-        total = sum(weight for _, weight in chosen)
+        total = fsum(weight for _, weight in chosen)
         self._limits = [limit / total for limit in accumulate(weight for _, weight in chosen)][:-1]
 
     def __call__(self, at: float) -> Item:
