@@ -93,6 +93,10 @@ class Rows:
         assert names is not None
         return {name: int(row[name]) for name in names}
 
+    def columns(self) -> Column:
+        """All columns of the whole cell as an array of `ROW`, in the order of numbers: a copy, fit to be sent away."""
+        return self._columns.copy()
+
     def column(self, name: str) -> Column:
         """A column of the whole cell; a view, in the order of numbers."""
         column: Column = self._columns[name]

@@ -73,6 +73,16 @@ def test_the_ledger_of_a_home() -> None:
     assert rows.get(10) == dict.fromkeys(rows.get(10), 0)
     assert rows.tally("verdict") == {0: 2, 1: 1}
     assert rows.numbers("verdict", 0) == [10, 12]
+    assert rows.columns()["exchanges"].tolist() == rows.column("exchanges").tolist() == [0, 55, 0]
+
+
+def test_columns_sent_away_are_a_copy() -> None:
+    """What a worker has sent does not change under the eyes of its reader."""
+    rows = Rows(0, 2)
+    sent = rows.columns()
+    rows.finish(1, 1, 2, 3, 4)
+    assert sent["verdict"].tolist() == [0, 0]
+    assert rows.column("verdict").tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("number", [-1, 9, 13])
