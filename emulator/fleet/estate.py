@@ -21,6 +21,7 @@ from emulator.fleet.recipe import Recipe
 from emulator.kernel.effects import Instant
 from emulator.kernel.machine import Party
 from emulator.kernel.time import instant
+from emulator.resources import fixture, list_fixtures
 
 _NOT_ESTATES: Final = {"tariffs"}
 
@@ -211,16 +212,12 @@ def open_estate(source: str, seed: int | None = None, installations: int | None 
 
 def names() -> list[str]:
     """The estates that come with the project."""
-    from emulator.resources import list_fixtures
-
     every = (name.removeprefix("estates/").removesuffix(".toml") for name in list_fixtures("estates", ".toml"))
     return [name for name in every if name not in _NOT_ESTATES]
 
 
 def locate(source: str) -> Path:
     """The file of an estate named on a command line: a path if it looks like one, else a name. Raises InputError."""
-    from emulator.resources import fixture
-
     path = Path(source)
     if path.suffix or len(path.parts) != 1:
         if not path.is_file():

@@ -2,7 +2,8 @@
 
 On SMETS1 the fifth terminal has no calendar of its own: it follows the tariff loaded in the meter, so a home's
 switching times *are* a tariff table. Tables are data in `fixtures/estates/tariffs.toml`; this module reads and checks
-them and answers two questions a campaign asks: is the circuit live at an instant, and when does that change next.
+them and answers what a campaign asks: is the circuit live at an instant, when does that change next, and is this the
+table that stands in the meter.
 """
 
 import tomllib
@@ -12,9 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from emulator.codecs.axdr import Data, Tag
 from emulator.errors import InputError
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import DAY, MINUTE
+from emulator.resources import fixture
 
 SWITCHES_A_DAY_MOST: Final = 12
 RATES_MOST: Final = 48
@@ -56,6 +59,30 @@ class SwitchingTable:
                     return at
         return None
 
+    def agrees(self, day_profiles: Data) -> bool:
+        """Is this what a meter's active day profiles say (class 20, attribute 5), every day type alike?
+
+        Actions that change nothing do not count; whatever is not shaped like day profiles does not agree."""
+        if day_profiles.tag != Tag.ARRAY or not day_profiles.value:
+            return False
+        return all(_actions(profile) == list(self.day) for profile in day_profiles.value)
+
+
+def _actions(profile: Data) -> list[tuple[int, int]] | None:
+    """[(minute, rate), ...] from minute 0 on of one day profile; None for another shape."""
+    try:
+        _, actions = profile.value
+        found = []
+        for action in actions.value:
+            start, _, selector = action.value
+            found.append((start.value[0] * 60 + start.value[1], int(selector.value)))
+    except (TypeError, ValueError, IndexError, AttributeError):
+        return None
+    found.sort()
+    if found and found[0][0]:
+        found.insert(0, (0, found[-1][1]))
+    return [action for at, action in enumerate(found) if not at or found[at - 1][1] != action[1]]
+
 
 def read(file: Path) -> dict[str, SwitchingTable]:
     """All tables of a file. Raises InputError naming file, table and cure."""
@@ -69,8 +96,6 @@ def read(file: Path) -> dict[str, SwitchingTable]:
 @lru_cache(maxsize=1)
 def tables() -> Mapping[str, SwitchingTable]:
     """The tables that come with the project."""
-    from emulator.resources import fixture
-
     return read(fixture("estates/tariffs.toml"))
 
 

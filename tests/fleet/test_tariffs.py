@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.common import tariff as meter_tariff
+from emulator.codecs.axdr import Data, array, octet_string, structure, unsigned
 from emulator.errors import InputError
 from emulator.fleet import tariffs
 from emulator.kernel.time import DAY, HOUR, MINUTE
@@ -81,3 +83,24 @@ def test_thirteen_switching_times_are_too_many(tmp_path: Path) -> None:
     file.write_text(f'[mine]\ntitle="x"\nrates=1\nswitched=[]\nday=[{rows}]\n')
     with pytest.raises(InputError, match="twelve"):
         tariffs.read(file)
+
+
+def test_a_meter_tells_its_table_from_all_others() -> None:
+    """The day profiles a meter is found with agree with the table of its home, and with no other."""
+    for name, held in meter_tariff.tables().items():
+        assert [other for other, table in tariffs.tables().items() if table.agrees(held.days)] == [name]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        array(()),
+        octet_string(b""),
+        array((unsigned(1),)),
+        array((structure((unsigned(1),)),)),
+        array((structure((unsigned(1), array((structure((octet_string(b"\x00"), unsigned(0), unsigned(1))),)))),)),
+    ],
+)
+def test_other_shapes_are_no_table(shape: Data) -> None:
+    """Whatever a meter answers instead of day profiles does not agree, and does no harm."""
+    assert not any(table.agrees(shape) for table in tariffs.tables().values())
