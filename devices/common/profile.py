@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -20,7 +20,7 @@ from emulator import resources
 from emulator.errors import InputError
 from emulator.kernel.effects import Instant
 from emulator.kernel.machine import Party
-from emulator.kernel.time import instant
+from emulator.kernel.time import DAY, instant
 
 Sap: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF, description="wPort of the COSEM wrapper")]
 Seconds: TypeAlias = Annotated[int, Meta(ge=0, le=366 * 86_400, description="seconds")]
@@ -42,13 +42,19 @@ class Identity(_Strict, frozen=True, kw_only=True):
 
 
 class Addressing(_Strict, frozen=True, kw_only=True):
-    """Where it is called. `sap` is its own logical device, the others are clients; `push` the port alerts are sent to."""
+    """Where it is called, and where it calls.
+
+    `sap` is its own logical device, `management` and `public` are clients, `push` the wPort alerts are sent to, `mirror` the
+    logical device of a hub that shows the gas meter (0: none). `alerts` is the address alerts go to as found: the old
+    operator's.
+    """
 
     sap: Sap
     management: Sap = 1
     public: Sap = 16
     push: Sap = 103
     mirror: Sap = 0
+    alerts: Annotated[str, Meta(pattern=r"^[0-9.]{7,15}:[0-9]{1,5}\Z")] = "10.255.0.1:4061"
 
 
 class Security(_Strict, frozen=True, kw_only=True):
@@ -100,6 +106,11 @@ class Birth(_Strict, frozen=True, kw_only=True):
 
     first: datetime
     last: datetime
+
+    def day(self, luck: int) -> Instant:
+        """The midnight that 64 bits of chance choose."""
+        first = instant(self.first) // DAY
+        return (first + luck % (instant(self.last) // DAY - first + 1)) * DAY
 
 
 class Supply(_Strict, frozen=True, kw_only=True):
@@ -164,9 +175,12 @@ class Hub(_Strict, frozen=True, kw_only=True):
     """A communications hub: how it is woken and when it sleeps again.
 
     `sms_count` messages within `sms_window_s` wake it; it attaches within `attach_ms_least` .. `attach_ms_most`, and sleeps
-    after `idle_s` without a frame. A HAN device that has not answered `han_patience_s` after a frame was due to reach it
-    counts as lost.
+    after `idle_s` without a frame, but waits `han_patience_s` beyond the moment at which a frame was due to reach a HAN
+    device that has not answered yet. `electricity_sap` and `gas_sap` are the logical devices it forwards to.
     """
+
+    electricity_sap: Sap = 2
+    gas_sap: Sap = 3
 
     sms_count: Annotated[int, Meta(ge=1, le=5)] = 1
     sms_window_s: Seconds = 300
@@ -181,6 +195,15 @@ class Display(_Strict, frozen=True, kw_only=True):
     """An in-home display: after `stale_s` without an update it shows that it has lost the meter."""
 
     stale_s: Seconds = 300
+
+
+_Section = TypeVar("_Section", bound=_Strict)
+
+
+def needed(section: _Section | None) -> _Section:
+    """The section of a profile's own kind, which `parse` has made sure of."""
+    assert section is not None
+    return section
 
 
 _KINDS: Final = {"hub": Party.HUB, "electricity": Party.ELECTRICITY, "gas": Party.GAS, "ihd": Party.IHD}
@@ -259,6 +282,19 @@ def read(file: Path) -> Profile:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: {error}; name a readable TOML profile") from error
     return parse(text, str(file))
+
+
+_ANNOUNCED: Final[dict[str, Profile]] = {}
+
+
+def announce(profile: Profile) -> None:
+    """Make the profile of a model known by name: a hub asks how its gas meter sleeps."""
+    _ANNOUNCED[profile.name] = profile
+
+
+def find(name: str) -> Profile:
+    """The profile announced under this name, else the one shipped. Raises InputError."""
+    return _ANNOUNCED.get(name) or shipped(name)
 
 
 @lru_cache(maxsize=64)

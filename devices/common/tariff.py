@@ -51,9 +51,10 @@ def _plan(spans: tuple[tuple[int, int], ...]) -> DayPlan:
 
 
 class Calendar:
-    """A compiled calendar. Days count from 1970-01-01; all times are the meter's."""
+    """A compiled calendar. Days count from 1970-01-01; all times are the meter's. `source` is what it was made from: seasons,
+    weeks, day types, special days."""
 
-    __slots__ = ("_by_day", "_days", "_seasons", "_special", "_uniform", "_weeks")
+    __slots__ = ("_by_day", "_days", "_seasons", "_special", "_uniform", "_weeks", "source")
 
     def __init__(
         self,
@@ -61,7 +62,9 @@ class Calendar:
         weeks: Mapping[bytes, tuple[int, ...]],
         days: Mapping[int, DayPlan],
         special: tuple[tuple[bytes, int], ...],
+        source: tuple[Data, Data, Data, Data],
     ) -> None:
+        self.source = source
         self._seasons = seasons
         self._weeks = weeks
         self._days = days
@@ -235,10 +238,10 @@ def calendar(seasons: Data, weeks: Data, days: Data, special: Data) -> Calendar:
     named = {day for week in by_week.values() for day in week} | {day for _, day in of_special}
     if not named <= by_day.keys():
         raise BadTableError("a week or a special day names a day type that is not there")
-    return Calendar(of_season, by_week, by_day, of_special)
+    return Calendar(of_season, by_week, by_day, of_special, (seasons, weeks, days, special))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SwitchingTable:
     """A table a home can be found with, as the attributes a meter holds.
 
@@ -313,6 +316,10 @@ def tables() -> Mapping[str, SwitchingTable]:
             ) from error
         found[name] = switching_table(name, rates, switched, spans)
     return found
+
+
+FLAT: Final = switching_table("flat", 1, frozenset(), ((0, 1),))
+"""One rate all day: what a gas meter counts by."""
 
 
 def named(name: str) -> SwitchingTable:

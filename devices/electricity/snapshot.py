@@ -1,0 +1,60 @@
+"""What an electricity meter's physics keeps in a row: the moments at which a law changed, and the laws.
+
+A calendar that the meter was found with is kept as nothing, one that was written as the four attributes it was made
+from (A-XDR), each once however many regimes used it. A meter on which nothing happened keeps nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from devices.common.ledger import FOREVER, Hold, Ledger, Regime
+from devices.common.tariff import Calendar, calendar
+from emulator.codecs.axdr import DATA
+
+_OPEN: Final = 0
+"""Stands for `FOREVER`, which would be the longest number of all and is in every row."""
+
+
+def pack(ledger: Ledger, found: Calendar) -> list[Any] | None:
+    """The regimes of a ledger whose home was found with `found`; None when nothing happened."""
+    if ledger.natural and not ledger.regimes[0].follows:
+        return None
+    tables: list[list[bytes]] = []
+    rows = []
+    for regime in ledger.regimes:
+        place = 0
+        if regime.calendar is not found:
+            written = [DATA.build(part) for part in regime.calendar.source]
+            if written not in tables:
+                tables.append(written)
+            place = tables.index(written) + 1
+        rows.append(
+            [
+                regime.since,
+                _OPEN if regime.until == FOREVER else regime.until - regime.since,
+                [part for item in sorted(regime.register.items()) for part in item],
+                place,
+                regime.flowing,
+                [[hold.switch, hold.on, _OPEN if hold.until == FOREVER else hold.until] for hold in regime.holds],
+                [sorted(rates) for rates in regime.follows],
+            ]
+        )
+    return [rows, tables]
+
+
+def unpack(kept: Sequence[Any], found: Calendar) -> list[Regime]:
+    """The regimes back."""
+    rows, tables = kept
+    calendars = [found, *(calendar(*(DATA.parse(part) for part in written)) for written in tables)]
+    return [
+        Regime(
+            since,
+            FOREVER if lasted == _OPEN else since + lasted,
+            dict(zip(register[::2], register[1::2], strict=True)),
+            calendars[place],
+            flowing,
+            tuple(Hold(switch, on, FOREVER if until == _OPEN else until) for switch, on, until in holds),
+            tuple(frozenset(rates) for rates in follows),
+        )
+        for since, lasted, register, place, flowing, holds, follows in rows
+    ]

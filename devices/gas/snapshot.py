@@ -1,0 +1,25 @@
+"""What a gas meter's physics keeps in a row: the moments at which the flow was stopped or the clock set."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from devices.common.ledger import FOREVER, Ledger, Regime
+from devices.common.tariff import FLAT
+
+
+def pack(ledger: Ledger) -> list[Any] | None:
+    """The regimes; None when nothing happened."""
+    if ledger.natural:
+        return None
+    return [
+        [regime.since, 0 if regime.until == FOREVER else regime.until - regime.since, regime.register.get(1, 0), regime.flowing]
+        for regime in ledger.regimes
+    ]
+
+
+def unpack(kept: Sequence[Any]) -> list[Regime]:
+    """The regimes back."""
+    return [
+        Regime(since, since + lasted if lasted else FOREVER, {1: held}, FLAT.calendar, flowing)
+        for since, lasted, held, flowing in kept
+    ]

@@ -1,0 +1,459 @@
+"""The communications hub as a machine.
+
+It forwards. A wrapper frame from the WAN goes to the HAN device whose logical device it names, unchanged; what comes back goes
+out as it came. Frames for the hub's own logical devices (itself, and the mirror of the gas meter) it answers. Everything else
+is noted and dropped: a hub has no opinion on APDUs.
+
+Asleep it hears short messages alone. After attaching it tells the address that the message named that it is there, with a
+plain DataNotification: no association can exist yet, and nothing is given away by it. An alert of a meter wakes the cellular side by
+itself and waits for it.
+
+A HAN device that has dropped out cannot answer, so the hub does: an exception response under the device's own port, and the
+error code in an object of the hub's. What the hub knows of a loss comes from the radio (`watch`) or, without one, from the home's
+condition.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from devices.common import frames
+from devices.common.device import CosemDevice
+from devices.common.event_log import Event, Log
+from devices.common.kit import Kit, assemble, serving
+from devices.common.model import DeviceModel, Home, Spec
+from devices.common.objects import device_name
+from devices.common.profile import Hub, Profile, find, needed
+from devices.hub import objects
+from devices.hub.mirror import GasMirror
+from devices.hub.radio import NEVER, Radio, State
+from emulator.codecs.axdr import octet_string, structure, visible_string
+from emulator.codecs.data_notification import DATA_NOTIFICATION, DataNotification
+from emulator.codecs.exception import EXCEPTION_RESPONSE, ExceptionResponse, ServiceError, StateError
+from emulator.codecs.wrapper import WRAPPER, Wrapper
+from emulator.crypto.keys import ContextStore
+from emulator.dlms.classes import SecuritySetup
+from emulator.dlms.cosem import ObjectTree
+from emulator.dlms.server import Server, ServerProfile
+from emulator.errors import FrameError
+from emulator.han.join import JoinState
+from emulator.han.link_state import ERRORS
+from emulator.kernel import chance
+from emulator.kernel.effects import (
+    ALERTS,
+    HAN_ELECTRICITY,
+    HAN_GAS,
+    HAN_IHD,
+    SMS,
+    WAN,
+    Effects,
+    Instant,
+    Note,
+    Port,
+    Send,
+    Wake,
+)
+from emulator.kernel.machine import Party
+from emulator.kernel.time import DAY, HOUR, MILLISECOND, SECOND
+
+_PORTS: Final = {Party.ELECTRICITY: HAN_ELECTRICITY, Party.GAS: HAN_GAS}
+_PARTIES: Final = {port: party for party, port in _PORTS.items()}
+_HEADER: Final = 8
+_ALERT_HEADER: Final = 6
+_VERSION: Final = b"\x00\x01"
+_STATES: Final = {JoinState.LOST: 0, JoinState.JOINED: 1, JoinState.ASLEEP: 2}
+
+Watch = Callable[[Party, Instant], JoinState]
+
+
+@lru_cache(maxsize=64)
+def _kit(profile: Profile) -> Kit:
+    return assemble(profile, objects.build(profile))
+
+
+@lru_cache(maxsize=64)
+def _mirror_kit(profile: Profile, gas: Profile) -> tuple[ObjectTree, ServerProfile]:
+    """The mirror's objects; its requests are protected as the hub's own are."""
+    tree = ObjectTree(objects.build_mirror(profile, gas))
+    setup = _kit(profile).objects.named("security")
+    assert isinstance(setup, SecuritySetup)
+    return tree, serving(profile, tree, setup)
+
+
+class CommunicationsHub(CosemDevice):
+    """One hub. `watch(party, now)` may be set: how a HAN device stands to the network, as the radio knows it."""
+
+    __slots__ = (
+        "_bell",
+        "_held",
+        "_kept_mirror",
+        "_lost",
+        "_mirror",
+        "_mirror_server",
+        "_ports",
+        "_radio",
+        "_waiting",
+        "watch",
+    )
+
+    def __init__(
+        self,
+        model: DeviceModel,
+        home: Home,
+        spec: Spec,
+        store: ContextStore,
+        contexts: Mapping[int, int],
+        seed: int,
+        state: bytes,
+    ) -> None:
+        self.watch: Watch | None = None
+        self._radio = Radio()
+        self._bell: Instant = NEVER
+        self._held: list[bytes] = []
+        self._lost: dict[int, Instant] = {}
+        self._waiting: dict[Party, list[tuple[int, Instant]]] = {}
+        self._mirror: GasMirror | None = None
+        self._mirror_server: Server | None = None
+        self._kept_mirror: Any = None
+        super().__init__(model, home, spec, store, contexts, seed, state)
+        habits = needed(model.profile.hub)
+        self._ports: dict[int, Party] = {
+            habits.gas_sap if each.kind is Party.GAS else habits.electricity_sap: each.kind
+            for each in home.devices
+            if each.kind in _PORTS
+        }
+
+    @property
+    def habits(self) -> Hub:
+        """The hub's section of the profile."""
+        return needed(self.model.profile.hub)
+
+    def made_of(self) -> Kit:
+        return _kit(self.model.profile)
+
+    def physics(self) -> Any:
+        radio = self._radio.pack()
+        mirror = self._kept_mirror if self._mirror is None else self._mirror.pack()
+        if radio is None and mirror is None and not self._lost and not self._held:
+            return None
+        return [radio, mirror, [part for item in sorted(self._lost.items()) for part in item], self._held]
+
+    def recall_physics(self, kept: Any) -> None:
+        radio, self._kept_mirror, lost, held = kept
+        self._radio = Radio.unpack(radio)
+        self._lost = dict(zip(lost[::2], lost[1::2], strict=True))
+        self._held = list(held)
+
+    # Three ways in
+
+    def receive(self, port: Port, frame: bytes, now: Instant) -> Effects:
+        effects = self._begin(now)
+        if now < self._power_back:
+            effects.append(Note("hub.dark", (port, len(frame))))
+        elif port == WAN:
+            self._from_wan(frame, now)
+        elif port == SMS:
+            self._from_sms(frame, now)
+        elif port == HAN_IHD:
+            self._from_display(frame, now)
+        else:
+            self._from_han(port, frame, now)
+        if self._outbox:
+            self._post(now)
+        self._arm()
+        return effects
+
+    def wake(self, now: Instant) -> Effects:
+        if now >= self._bell:
+            self._bell = NEVER
+        effects = list(super().wake(now))
+        self._effects = effects
+        if now < self._power_back:
+            return effects
+        radio = self._radio
+        if radio.state is State.ATTACHING and now >= radio.since:
+            self._attached(now)
+        elif radio.state is State.AWAKE and now >= radio.idle_at(self.habits):
+            self._fall_asleep(now)
+        self._arm()
+        return effects
+
+    def command(self, command: Any, now: Instant) -> Effects:
+        effects = list(super().command(command, now))
+        self._effects = effects
+        self._arm()
+        return effects
+
+    def power_cut(self, seconds: int, now: Instant) -> None:
+        super().power_cut(seconds, now)
+        self._radio.sleep(now)
+        self._held.clear()
+        self._waiting.clear()
+
+    # The cellular side
+
+    def _from_sms(self, text: bytes, now: Instant) -> None:
+        """A short message: count it, and attach when it is enough. An awake hub calls back again."""
+        try:
+            callback, token = frames.parse_wake(text)
+        except FrameError as error:
+            self.note("hub.sms-ignored", error.reason)
+            return
+        radio = self._radio
+        if radio.state is State.ASLEEP and not radio.count(self.habits, now):
+            self.note("hub.sms-counted", len(radio.texts))
+            return
+        radio.callback, radio.token = callback, token
+        if radio.state is State.AWAKE:
+            radio.heard = now
+            self._call_back(now)
+        elif radio.state is State.ASLEEP:
+            self._attach(now)
+
+    def _attach(self, now: Instant) -> None:
+        habits = self.habits
+        took = chance.between(
+            habits.attach_ms_least, habits.attach_ms_most, self.seed, "hub.attach", self.installation, now // SECOND
+        )
+        self._radio.attach(now + took * MILLISECOND)
+        self.note("hub.attaching", took)
+
+    def _attached(self, now: Instant) -> None:
+        self._radio.attached(now)
+        self.note("hub.awake")
+        if self._radio.callback:
+            self._call_back(now)
+        held, self._held = self._held, []
+        for frame in held:
+            self._effects.append(Send(ALERTS, frame))
+
+    def _call_back(self, now: Instant) -> None:
+        """Tell who asked that the hub is there: name and token, plain."""
+        addressing = self.model.profile.addressing
+        body = structure((octet_string(device_name(self)), visible_string(self._radio.token)))
+        stamp = self.kit.clock.shown(self, now)
+        apdu = DATA_NOTIFICATION.build(DataNotification(now // SECOND & 0xFF_FFFF, stamp, body))
+        frame = WRAPPER.build(Wrapper(addressing.sap, addressing.push, apdu))
+        self._effects.append(Send(ALERTS, self._radio.callback + frame))
+
+    def _fall_asleep(self, now: Instant) -> None:
+        self._radio.sleep(now)
+        self._waiting.clear()
+        self.drop()
+        if self._mirror_server is not None:
+            self._mirror_server.drop()
+        self.note("hub.asleep")
+
+    def _arm(self) -> None:
+        """Ask to be woken at the next deadline, if no earlier wake is outstanding."""
+        due = self._radio.deadline(self.habits)
+        if due < self._bell:
+            self._bell = due
+            self._effects.append(Wake(due))
+
+    def send_alert(self, frame: bytes) -> None:
+        """Send an alert now, or attach for it."""
+        radio = self._radio
+        if radio.state is State.AWAKE:
+            radio.heard = max(radio.heard, self.now)
+            self._effects.append(Send(ALERTS, frame))
+            return
+        self._held.append(frame)
+        if radio.state is State.ASLEEP:
+            radio.callback = b""
+            self._attach(self.now)
+
+    # Forwarding
+
+    def _from_wan(self, frame: bytes, now: Instant) -> None:
+        radio, profile = self._radio, self.model.profile
+        if radio.state is not State.AWAKE:
+            self.note("hub.not-attached", len(frame))
+            return
+        radio.heard = now
+        if len(frame) > needed(profile.hub).receive_buffer:
+            self.note("hub.overrun", len(frame))
+            return
+        try:
+            wrapper = WRAPPER.parse(frame)
+        except FrameError as error:
+            self.note("hub.bad-frame", error.reason, error.offset)
+            return
+        destination = wrapper.destination
+        party = self._ports.get(destination)
+        if party is not None:
+            if self._reachable(party, wrapper, now):
+                self._expect(party, wrapper.source, now)
+                self._effects.append(Send(_PORTS[party], frame))
+            return
+        if destination == profile.addressing.sap:
+            answer = self.serve(wrapper.source, wrapper.payload, now)
+        elif destination == profile.addressing.mirror and self.mirror is not None:
+            answer = self._serve_mirror(wrapper, now)
+        else:
+            self.note("hub.no-such-device", wrapper.source, destination)
+            return
+        if answer is not None:
+            self._effects.append(Send(WAN, WRAPPER.build(Wrapper(destination, wrapper.source, answer))))
+
+    def _reachable(self, party: Party, wrapper: Wrapper, now: Instant) -> bool:
+        """Whether a HAN device is in the network; if not, answer in its place."""
+        if not self.is_lost(party, now):
+            return True
+        if party not in self._lost:
+            self._lost[int(party)] = now
+            self.write_log(Log.EVENT, Event.HAN_LOST, now)
+        self.note("hub.han-lost", int(party), ERRORS[party])
+        apdu = EXCEPTION_RESPONSE.build(
+            ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
+        )
+        self._effects.append(Send(WAN, WRAPPER.build(Wrapper(wrapper.destination, wrapper.source, apdu))))
+        return False
+
+    def _expect(self, party: Party, client_sap: int, now: Instant) -> None:
+        """Stay awake for the answer: a sleepy meter hears at its next poll only."""
+        due = now + self.habits.han_patience_s * SECOND
+        if party is Party.GAS and self.mirror is not None:
+            due += self.mirror.poll_us
+        self._waiting.setdefault(party, []).append((client_sap, due))
+        self._radio.waiting = max(self._radio.waiting, due)
+
+    def _from_han(self, port: Port, frame: bytes, now: Instant) -> None:
+        party = _PARTIES.get(port)
+        if party is None:
+            self.note("hub.no-such-port", port)
+            return
+        if int(party) in self._lost:
+            del self._lost[int(party)]
+            self.write_log(Log.EVENT, Event.HAN_JOINED, now)
+        if frame[:2] == frames.REPORT_MARK:
+            self._from_report(party, frame)
+        elif frame[:2] == _VERSION and len(frame) > _HEADER:
+            self._answer(party, frame, now)
+        elif frame[_ALERT_HEADER : _ALERT_HEADER + 2] == _VERSION and len(frame) > _ALERT_HEADER + _HEADER:
+            self.send_alert(frame)
+        else:
+            self.note("hub.bad-han-frame", port, len(frame))
+
+    def _answer(self, party: Party, frame: bytes, now: Instant) -> None:
+        """A meter's answer, unchanged."""
+        radio = self._radio
+        client_sap = frame[4] << 8 | frame[5]
+        waiting = self._waiting.get(party, [])
+        for place, (client, _) in enumerate(waiting):
+            if client == client_sap:
+                del waiting[place]
+                break
+        radio.waiting = max((due for each in self._waiting.values() for _, due in each), default=0)
+        if radio.state is not State.AWAKE:
+            self.note("hub.too-late", int(party), len(frame))
+            return
+        radio.heard = now
+        self._effects.append(Send(WAN, frame))
+
+    # The home
+
+    def _from_report(self, party: Party, frame: bytes) -> None:
+        try:
+            report = frames.parse_report(frame)
+        except FrameError as error:
+            self.note("hub.bad-han-frame", error.reason, error.offset)
+            return
+        if party is Party.GAS and self.mirror is not None:
+            self.mirror.learn(report)
+        elif party is Party.ELECTRICITY:
+            self._effects.append(Send(HAN_IHD, frame))
+
+    def _from_display(self, frame: bytes, now: Instant) -> None:
+        """The display asks: the electricity meter answers for itself, the mirror for the gas meter."""
+        if frame != frames.POLL:
+            self.note("hub.bad-han-frame", HAN_IHD, len(frame))
+            return
+        if Party.ELECTRICITY in self._ports.values() and not self.is_lost(Party.ELECTRICITY, now):
+            self._effects.append(Send(HAN_ELECTRICITY, frame))
+        if self.mirror is not None:
+            self._effects.append(Send(HAN_IHD, self.mirror.report(now).build()))
+
+    @property
+    def mirror(self) -> GasMirror | None:
+        """What the hub knows of the gas meter; None in a home without one, or with a hub that shows none."""
+        found = self._mirror
+        if found is None and self.model.profile.addressing.mirror and Party.GAS in self._ports.values():
+            spec = next(each for each in self.home.devices if each.kind is Party.GAS)
+            gas = find(spec.model)
+            tree, _ = _mirror_kit(self.model.profile, gas)
+            found = self._mirror = GasMirror(self, spec, gas, tree)
+            found.unpack(self._kept_mirror)
+        if found is not None:
+            found.lost_since = self._gone_since(Party.GAS)
+        return found
+
+    def _serve_mirror(self, wrapper: Wrapper, now: Instant) -> bytes | None:
+        mirror = self.mirror
+        assert mirror is not None
+        if self._mirror_server is None:
+            self._mirror_server = Server(mirror, _mirror_kit(self.model.profile, mirror.profile)[1])
+        return self._mirror_server.receive(wrapper.source, wrapper.payload, now)
+
+    # What the radio knows
+
+    def is_lost(self, party: Party, now: Instant) -> bool:
+        """Whether a HAN device has dropped out of the network."""
+        if self.watch is not None:
+            return self.watch(party, now) is JoinState.LOST
+        return self._lost_by_condition(party)
+
+    def _lost_by_condition(self, party: Party) -> bool:
+        condition = self.home.condition
+        return condition is not None and condition.kind == "MF5" and condition.device is party
+
+    def _gone_since(self, party: Party) -> Instant | None:
+        """When a lost device was last heard: for one that the home was found without, some weeks before."""
+        if self._lost_by_condition(party):
+            found = self.model.profile.clock.last_set_at
+            return found - chance.bits(self.seed, "han.lost-since", self.installation, party) % (60 * DAY)
+        return self._lost.get(int(party))
+
+    # What the objects show
+
+    def joined(self, now: Instant) -> list[objects.Joined]:
+        """The device log: every HAN device that ever joined."""
+        found = []
+        for each in self.home.devices:
+            if each.kind is Party.HUB:
+                continue
+            if self.is_lost(each.kind, now):
+                state = JoinState.LOST
+            else:
+                state = JoinState.JOINED if self.watch is None else self.watch(each.kind, now)
+            error = ERRORS[each.kind] if state is JoinState.LOST else ""
+            found.append(objects.Joined(each.eui64, int(each.kind), _STATES[state], error))
+        return found
+
+    def han_error(self, now: Instant) -> str:
+        """The code of the HAN device that is lost, the gas meter's first; empty while none is."""
+        for party in (Party.GAS, Party.ELECTRICITY, Party.IHD):
+            if any(each.kind is party for each in self.home.devices) and self.is_lost(party, now):
+                return ERRORS[party]
+        return ""
+
+    def saps(self) -> list[tuple[int, bytes]]:
+        """The logical devices behind this hub."""
+        addressing = self.model.profile.addressing
+        found = [(addressing.sap, device_name(self))]
+        flag = self.model.profile.identity.flag
+        for sap, party in self._ports.items():
+            spec = next(each for each in self.home.devices if each.kind is party)
+            found.append((sap, (flag + spec.serial).encode("ascii")[:16]))
+        if self.mirror is not None:
+            found.append((addressing.mirror, self.mirror.name))
+        return found
+
+    def signal_dbm(self, now: Instant) -> int:
+        """Received signal: a level of this home's own, wandering from hour to hour; -113 to -51 dBm."""
+        level = chance.between(-103, -61, self.seed, "hub.signal", self.installation)
+        return level + chance.between(-4, 4, self.seed, "hub.signal.hour", self.installation, now // HOUR)
+
+    def wan_status(self) -> tuple[int, Instant, bytes]:
+        """(0 asleep, 1 attaching, 2 awake; since when; the six bytes of the address that woke it)."""
+        return int(self._radio.state), self._radio.since, self._radio.callback
