@@ -12,7 +12,7 @@ from typing import Any, Final
 from construct import Const, Construct, Int8ub, Struct
 from construct.core import stream_read, stream_size, stream_write
 
-from emulator.codecs.parts import Enclosed, Rest, Within, octet_string, refuse
+from emulator.codecs.parts import Enclosed, Rest, Within, counted, refuse
 
 OBJECT_PREFIX: Final = bytes.fromhex("60857405 08")
 """2.16.756.5.8: joint-iso-ccitt, country, Switzerland, identified organisation, DLMS UA."""
@@ -29,7 +29,7 @@ def small_integer(name: str) -> Construct:
 
 def octets(name: str, tag: int) -> Construct:
     """A string under its own tag inside the field."""
-    return Struct(Const(bytes([tag])), name / octet_string())
+    return Struct(Const(bytes([tag])), name / counted())
 
 
 def object_name(name: str, arc: int, *, tagged: bool) -> Construct:

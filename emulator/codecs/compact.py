@@ -12,7 +12,7 @@ from construct import Construct, Container, Int16ub
 from construct.core import stream_read, stream_size, stream_write
 
 from emulator.codecs.datum import MAX_DEPTH, MAX_ITEMS, CompactArray, Data, Tag, TypeDescription
-from emulator.codecs.parts import LENGTH, octet_string, refuse
+from emulator.codecs.parts import LENGTH, counted, refuse
 
 _ACCOUNT: Final = "axdr"
 
@@ -74,9 +74,9 @@ class _Description(Construct):  # type: ignore[misc]
         if not isinstance(obj, TypeDescription) or obj.tag not in self.bodies or obj.tag == Tag.COMPACT_ARRAY:
             raise refuse(f"{obj!r:.60} describes no type", path)
         tag, parts, length = obj
-        if len(parts) != 1 if tag == Tag.ARRAY else parts and tag != Tag.STRUCTURE:
+        if not isinstance(parts, tuple) or (len(parts) != 1 if tag == Tag.ARRAY else parts and tag != Tag.STRUCTURE):
             raise refuse("an array is described by one part, a scalar by none", path)
-        if length and tag != Tag.ARRAY:
+        if tag != Tag.ARRAY and length != 0:
             raise refuse("only an array has a length", path)
         stream_write(stream, bytes([tag]), 1, path)
         if tag in (Tag.ARRAY, Tag.STRUCTURE):
@@ -133,7 +133,7 @@ class Compact(Construct):  # type: ignore[misc]
         super().__init__()
         self.bodies = bodies
         self.description = _Description(bodies)
-        self.contents = octet_string()
+        self.contents = counted()
 
     def _parse(self, stream: io.BytesIO, context: Any, path: str) -> CompactArray:
         book = account(context)

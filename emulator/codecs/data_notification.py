@@ -8,7 +8,7 @@ from construct import Construct, Int32ub
 from emulator.codecs import axdr
 from emulator.codecs.axdr import Data
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
-from emulator.codecs.parts import Record, Tagged, octet_string, refuse
+from emulator.codecs.parts import Record, Tagged, counted, refuse
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class _Moment(Construct):  # type: ignore[misc]
         return _OCTETS._build(obj, stream, context, path)
 
 
-_OCTETS: Final = octet_string()
+_OCTETS: Final = counted()
 
 DEFINITION: Final = Tagged(
     0x0F,

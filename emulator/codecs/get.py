@@ -14,7 +14,7 @@ from emulator.codecs import axdr
 from emulator.codecs.axdr import Data
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
 from emulator.codecs.layout import fixed
-from emulator.codecs.parts import Boolean, Choice, Octets, Presence, Record, SequenceOf, Tagged, Variants, octet_string
+from emulator.codecs.parts import Boolean, Choice, Octets, Presence, Record, SequenceOf, Tagged, Variants, counted
 
 
 class DataAccessResult(IntEnum):
@@ -134,7 +134,7 @@ RESPONSE: Final = Tagged(
                 "invoke" / Int8ub,
                 "last" / Boolean(),
                 "block" / Int32ub,
-                "result" / Choice({0: (bytes, octet_string()), 1: (int, Int8ub)}),
+                "result" / Choice({0: (bytes, counted()), 1: (int, Int8ub)}),
             ),
             3: Record(GetResponseList, "invoke" / Int8ub, "results" / SequenceOf(RESULT)),
         }

@@ -10,7 +10,7 @@ from typing import Final
 from construct import Construct, Int8ub, Int32ub, OneOf, Struct
 
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
-from emulator.codecs.parts import Enclosed, Record, Rest, Tagged, octet_string
+from emulator.codecs.parts import Enclosed, Record, Rest, Tagged, counted
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ _BODY: Final[Construct] = "_body" / Enclosed(
 )
 
 DEFINITION: Final = Record(Ciphered, "tag" / OneOf(Int8ub, TAGS), _BODY)
-GENERAL: Final = Record(GeneralCiphered, "system_title" / octet_string(), _BODY)
+GENERAL: Final = Record(GeneralCiphered, "system_title" / counted(), _BODY)
 
 GLO: Final[Codec[Ciphered]] = Codec("glo", DEFINITION, limit=MAX_APDU, fast=Twin("glo"))
 GENERAL_GLO: Final[Codec[GeneralCiphered]] = Codec(

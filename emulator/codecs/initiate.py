@@ -7,7 +7,7 @@ from typing import Final
 from construct import Const, Int8sb, Int8ub, Int16ub, Int24ub
 
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
-from emulator.codecs.parts import Boolean, Presence, Record, Tagged, octet_string
+from emulator.codecs.parts import Boolean, Presence, Record, Tagged, counted
 
 
 class Conformance(IntFlag):
@@ -69,7 +69,7 @@ REQUEST: Final = Tagged(
     0x01,
     Record(
         InitiateRequest,
-        "dedicated_key" / Presence(octet_string()),
+        "dedicated_key" / Presence(counted()),
         "response_allowed" / Presence(Boolean(), absent=True),
         _QUALITY,
         "version" / Int8ub,

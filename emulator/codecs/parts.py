@@ -126,7 +126,7 @@ class Enclosed(Subconstruct):  # type: ignore[misc]
         return obj
 
 
-def octet_string(least: int = 0) -> Construct:
+def counted(least: int = 0) -> Construct:
     """Bytes behind their length."""
     return Enclosed(Rest(least))
 

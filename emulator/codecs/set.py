@@ -9,7 +9,7 @@ from emulator.codecs import axdr
 from emulator.codecs.axdr import Data
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
 from emulator.codecs.get import ATTRIBUTE, AttributeRef
-from emulator.codecs.parts import Boolean, Record, SequenceOf, Tagged, Variants, octet_string
+from emulator.codecs.parts import Boolean, Record, SequenceOf, Tagged, Variants, counted
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class SetResponseList:
 
 def block(raw: str = "raw") -> tuple[Construct, ...]:
     """DataBlock-SA and DataBlock-P: last, number, bytes."""
-    return "last" / Boolean(), "block" / Int32ub, raw / octet_string()
+    return "last" / Boolean(), "block" / Int32ub, raw / counted()
 
 
 _INVOKE: Final = "invoke" / Int8ub

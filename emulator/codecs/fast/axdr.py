@@ -288,9 +288,9 @@ def _write_description(description: Any, out: bytearray, used: list[int], depth:
     if not isinstance(description, TypeDescription) or description.tag not in _KNOWN or description.tag == 19:
         raise Refusal(f"{description!r:.60} describes no type")
     tag, parts, length = description
-    if len(parts) != 1 if tag == 1 else parts and tag != 2:
+    if not isinstance(parts, tuple) or (len(parts) != 1 if tag == 1 else parts and tag != 2):
         raise Refusal("an array is described by one part, a scalar by none")
-    if length and tag != 1:
+    if tag != 1 and length != 0:
         raise Refusal("only an array has a length")
     out.append(tag)
     if tag != 1 and tag != 2:

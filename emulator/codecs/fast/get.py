@@ -113,6 +113,8 @@ def write_result(value: Data | int, out: bytearray) -> None:
 def check(data: bytes, at: int) -> None:
     """The end of a frame, and its size."""
     if at != len(data):
+        if at > len(data):
+            raise IndexError
         raise Refusal(f"{len(data) - at} bytes too many", at)
     if at > MAX_APDU:
         raise Refusal(f"oversized: {at} bytes, at most {MAX_APDU}", MAX_APDU)
