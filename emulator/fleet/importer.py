@@ -90,7 +90,6 @@ class _Reading:
 
     def __init__(self, mistakes: Mistakes) -> None:
         self._mistakes = mistakes
-        self._models = models.known()
         self._seen: dict[str, dict[str, int]] = {}
         self._combinations: dict[tuple[tuple[str, str] | None, ...], str] = {}
         self._counts: Counter[str] = Counter()
@@ -221,10 +220,10 @@ class _Reading:
         return ListedDevice(given["model"], given["serial"], given["firmware"], title, eui64, **keys)
 
     def _check_model(self, kind: str, model: str, complain: Complain) -> None:
-        known = self._models.get(model)
+        known = models.find(model)
         if known is not None and known.kind == kind:
             return
-        of_kind = sorted(name for name, each in self._models.items() if each.kind == kind)
+        of_kind = sorted(name for name, each in models.known().items() if each.kind == kind)
         near = difflib.get_close_matches(model, of_kind, 1) if known is None else []
         what = f"{_shown(model)} is no {kind} model" if model else "missing"
         complain(f"{kind}_model", f"{what}; {f'did you mean {near[0]}?' if near else 'one of ' + ', '.join(of_kind)}")
@@ -250,7 +249,7 @@ class _Reading:
             complain("switches", f"{_shown(text)}; give 0 to 5")
             return 0, None
         switches = int(text or 0)
-        known = self._models.get(cells["electricity_model"])
+        known = models.find(cells["electricity_model"])
         if known is not None and known.kind == "electricity" and switches > known.switches:
             complain(
                 "switches", f"{switches}, but {cells['electricity_model']} has {known.switches}; choose another model"

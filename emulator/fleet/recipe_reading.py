@@ -152,7 +152,7 @@ def _combination_problems(recipe: Recipe) -> Iterator[str]:
     known = models.known()
     for each in recipe.combinations:
         for kind, model in each.models():
-            there = known.get(model.model)
+            there = models.find(model.model)
             if there is None or there.kind != kind.name.lower():
                 able = ", ".join(name for name, one in known.items() if one.kind == kind.name.lower())
                 yield f"combinations {each.name}: {model.model!r} is no {kind.name.lower()} model; one of {able}"

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from emulator.errors import InputError
 from emulator.fleet import estate as estates
-from emulator.fleet import exporter, importer, listing
+from emulator.fleet import exporter, importer, listing, models, registry
 from emulator.fleet.estate import Estate
 from emulator.fleet.identity import mpan_check_digit
 from emulator.fleet.installation import KEYED
 from emulator.fleet.table_reading import MistakesError
+from emulator.kernel.machine import Party
 
 Row = dict[str, str]
 
@@ -382,3 +383,23 @@ def test_an_independent_number_is_accepted(tmp_path: Path) -> None:
     home = estate.installation(estate.find("Flat 3"))
     assert (home.region, home.supplier, home.mprn, len(home.devices)) == ("southern", "Bob's Power", None, 2)
     assert estate.validate(home, estate.smso(home), estate.start) is None
+
+
+def test_models_of_another_distribution_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A meter model that someone else ships passes by its kind; under another kind it is refused."""
+
+    class Shipped:
+        name = "acme_meter"
+        party = Party.ELECTRICITY
+
+    models._foreign.cache_clear()
+    monkeypatch.setattr(registry, "models", lambda: {"acme_meter": Shipped()})
+    content = rows()[1:2]
+    content[0]["electricity_model"] = "acme_meter"
+    assert (
+        imported(write(tmp_path / "a.csv", content), tmp_path / "a.jsonl").installation(0).devices[1].model
+        == "acme_meter"
+    )
+    content[0]["hub_model"] = "acme_meter"
+    assert "no hub model" in told(write(tmp_path / "b.csv", content))[0]
+    models._foreign.cache_clear()
