@@ -1,7 +1,8 @@
 """The device models that come with the project, by name.
 
-This is what the entry point `smets1.devices` names. Another distribution may ship a mapping of its own under the same entry
-point group; `emulator.fleet.registry` puts them together. A new model of a kind that exists is a profile and a line here.
+This is what the entry point `smets1.devices` names. Another distribution may ship a mapping of its own under the same
+entry point group; `emulator.fleet.registry` puts them together. A new model of a kind that exists is a profile and a
+line here.
 """
 
 from collections.abc import Mapping

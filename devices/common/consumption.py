@@ -44,8 +44,8 @@ Pieces: TypeAlias = tuple[tuple[tuple[int, int, int], ...], ...]
 class Shape:
     """A day and a year of use.
 
-    `weights` are 48 relative loads (their sum is 480, 10 for a flat day); `amplitude` is how far the season swings about
-    1,000 (peak in mid January); `noise` is m above: noise * 255 must stay below 1,000 - amplitude.
+    `weights` are 48 relative loads (their sum is 480, 10 for a flat day); `amplitude` is how far the season swings
+    about 1,000 (peak in mid January); `noise` is m above: noise * 255 must stay below 1,000 - amplitude.
     """
 
     name: str
@@ -54,7 +54,9 @@ class Shape:
     noise: int
 
     def __post_init__(self) -> None:
-        assert len(self.weights) == SLOTS and sum(self.weights) == 480 and min(self.weights) >= 0
+        assert len(self.weights) == SLOTS
+        assert sum(self.weights) == 480
+        assert min(self.weights) >= 0
         assert self.noise * 255 < _SEASON_UNIT - self.amplitude
 
 
@@ -64,12 +66,24 @@ def _hours(*loads: int) -> tuple[int, ...]:
 
 
 # fmt: off
-FAMILY: Final = Shape("family", _hours(4, 3, 3, 3, 3, 5, 9, 14, 12, 8, 8, 9, 10, 9, 8, 10, 14, 19, 22, 20, 17, 14, 10, 6), 250, 2)
-OUT_ALL_DAY: Final = Shape("out all day", _hours(4, 3, 3, 3, 3, 7, 15, 15, 7, 4, 4, 4, 4, 4, 5, 6, 12, 24, 29, 27, 22, 17, 11, 7), 220, 2)
-AT_HOME: Final = Shape("at home", _hours(4, 3, 3, 3, 3, 4, 6, 10, 13, 14, 13, 13, 15, 13, 12, 12, 14, 17, 18, 16, 13, 10, 7, 4), 200, 2)
-NIGHT_SHIFT: Final = Shape("night shift", _hours(9, 8, 7, 6, 5, 6, 9, 12, 9, 5, 4, 4, 4, 5, 7, 11, 16, 20, 20, 18, 16, 14, 13, 12), 200, 2)
-GAS_HEATING: Final = Shape("gas heating", _hours(2, 2, 2, 2, 3, 10, 24, 26, 17, 9, 7, 6, 7, 6, 6, 8, 14, 20, 21, 18, 14, 9, 5, 2), 700, 1)
+FAMILY: Final = Shape("family",
+    _hours(4, 3, 3, 3, 3, 5, 9, 14, 12, 8, 8, 9,
+           10, 9, 8, 10, 14, 19, 22, 20, 17, 14, 10, 6), 250, 2)
+OUT_ALL_DAY: Final = Shape("out all day",
+    _hours(4, 3, 3, 3, 3, 7, 15, 15, 7, 4, 4, 4,
+           4, 4, 5, 6, 12, 24, 29, 27, 22, 17, 11, 7), 220, 2)
+AT_HOME: Final = Shape("at home",
+    _hours(4, 3, 3, 3, 3, 4, 6, 10, 13, 14, 13, 13,
+           15, 13, 12, 12, 14, 17, 18, 16, 13, 10, 7, 4), 200, 2)
+NIGHT_SHIFT: Final = Shape("night shift",
+    _hours(9, 8, 7, 6, 5, 6, 9, 12, 9, 5, 4, 4,
+           4, 5, 7, 11, 16, 20, 20, 18, 16, 14, 13, 12), 200, 2)
+GAS_HEATING: Final = Shape("gas heating",
+    _hours(2, 2, 2, 2, 3, 10, 24, 26, 17, 9, 7, 6,
+           7, 6, 6, 8, 14, 20, 21, 18, 14, 9, 5, 2), 700, 1)
 STORAGE_HEATER: Final = Shape("storage heater", (10,) * SLOTS, 800, 0)
+
+# fmt: on
 
 ELECTRICITY_SHAPES: Final = (FAMILY, OUT_ALL_DAY, AT_HOME, NIGHT_SHIFT)
 
@@ -77,9 +91,7 @@ ELECTRICITY_SHAPES: Final = (FAMILY, OUT_ALL_DAY, AT_HOME, NIGHT_SHIFT)
 @lru_cache(maxsize=32)
 def _season(amplitude: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The seasonal factor of each day of the four-year cycle, and its running sum (one longer)."""
-    daily = tuple(
-        _SEASON_UNIT + round(amplitude * cos(2 * pi * (day - 15) / 365.25)) for day in range(_CYCLE_DAYS)
-    )
+    daily = tuple(_SEASON_UNIT + round(amplitude * cos(2 * pi * (day - 15) / 365.25)) for day in range(_CYCLE_DAYS))
     return daily, tuple(accumulate(daily, initial=0))
 
 
@@ -97,7 +109,8 @@ class DayPlan:
     __slots__ = ("lanes", "pieces", "seconds", "spans")
 
     def __init__(self, spans: tuple[tuple[int, int], ...]) -> None:
-        assert spans and spans[0][0] == 0, "a day plan begins at midnight"
+        assert spans
+        assert spans[0][0] == 0, "a day plan begins at midnight"
         self.spans = spans
         self.lanes: tuple[int, ...] = tuple(sorted({lane for _, lane in spans}))
         ends = [start for start, _ in spans[1:]] + [DAY_S]
@@ -111,7 +124,8 @@ class DayPlan:
                 start = stop
         self.pieces: Pieces = tuple(tuple(slot) for slot in pieces)
         self.seconds: dict[int, tuple[int, ...]] = {
-            lane: tuple(sum(to - begun for begun, to, of in slot if of == lane) for slot in pieces) for lane in self.lanes
+            lane: tuple(sum(to - begun for begun, to, of in slot if of == lane) for slot in pieces)
+            for lane in self.lanes
         }
 
     def lane(self, second: int) -> int:

@@ -1,11 +1,12 @@
 """A contact that lets something flow: the supply relay of an electricity meter, the valve of a gas meter.
 
 Two ways lead to it, as in the field. Class 70 on 0-0:96.3.10 has methods to disconnect and to reconnect, whose meaning
-depends on the control mode. Script table 0-0:10.0.106 has three scripts of its own, which DUIS needs and the methods cannot
-express: enable (on, whatever the mode), disable (off), arm (ready; the customer closes it with a button). Arming a
-contact that is on is refused: it would say "ready" of something that flows.
+depends on the control mode. Script table 0-0:10.0.106 has three scripts of its own, which DUIS needs and the methods
+cannot express: enable (on, whatever the mode), disable (off), arm (ready; the customer closes it with a button). Arming
+a contact that is on is refused: it would say "ready" of something that flows.
 
-What moving it means is physics and belongs to the device (`contact_moves`); this module knows states, scripts and the log.
+What moving it means is physics and belongs to the device (`contact_moves`); this module knows states, scripts and the
+log.
 """
 
 from typing import Final

@@ -1,15 +1,16 @@
 """A device as a machine: one slotted object between the wires and the COSEM server.
 
-It implements the `Device` protocol of `emulator.dlms`: it holds what deviates, lends the server its contexts, and collects
-what happens while a request is served as effects. It is cheap on purpose. Made from a row it fills its slots and nothing
-else: the server comes with the first frame, the clock, the loads and the registers with the first question for them.
+It implements the `Device` protocol of `emulator.dlms`: it holds what deviates, lends the server its contexts, and
+collects what happens while a request is served as effects. It is cheap on purpose. Made from a row it fills its slots
+and nothing else: the server comes with the first frame, the clock, the loads and the registers with the first question
+for them.
 
 What falls due by itself (a planned calendar, a schedule, a push put off) is done lazily: before a request is served and
-when woken, everything due since the last time is carried out in order. A device on which nobody planned anything does not
-even look.
+when woken, everything due since the last time is carried out in order. A device on which nobody planned anything does
+not even look.
 
-An alert is sealed and sent after the answer of the request that caused it: both come out of one invocation counter, and a
-receiver that takes them in order must see them in order.
+An alert is sealed and sent after the answer of the request that caused it: both come out of one invocation counter, and
+a receiver that takes them in order must see them in order.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +33,8 @@ from emulator.kernel.effects import Effect, Effects, Instant, Note, Port, Send, 
 from emulator.kernel.time import SECOND
 
 _ARMING: Final = frozenset({(10, 2), (18, -5), (20, 10), (22, 4), (40, -1)})
-"""(class, attribute) of deviations that make an object act by itself: schedules, images, activation times, a push put off."""
+"""(class, attribute) of deviations that make an object act by itself: schedules, images, activation times, a push put
+off."""
 
 _KEY_EVENTS: Final = (Event.KEY_EK, Event.KEY_BROADCAST, Event.KEY_AK, Event.KEY_MASTER)
 
@@ -143,7 +145,8 @@ class CosemDevice:
         return chance.bits(self.seed, place, self._keyed, self.now)
 
     def challenge(self) -> bytes:
-        """Fresh by the instant and a count within it: nothing to store, and never the same twice in one device's life."""
+        """Fresh by the instant and a count within it: nothing to store, and never the same twice in one device's
+        life."""
         self._fresh += 1
         secret = b"%d" % self.seed
         return derive.challenge(secret, self._keyed, self.now, self._fresh)
@@ -280,6 +283,9 @@ class CosemDevice:
         if self._server is not None:
             self._server.drop()
 
+    def contact_moves(self, closed: bool, now: Instant) -> None:
+        """The supply relay or the valve is about to close (let flow) or open; physics closes what it counted before."""
+
     def clock_moves(self, old: Instant, new: Instant, now: Instant) -> None:
         """The clock is about to show `new` instead of `old`; physics closes what it counted by the old one."""
 
@@ -306,8 +312,8 @@ class CosemDevice:
         if now != self.now:
             self.now = now
             self._fresh = 0
-        self._effects = effects = []
-        return effects
+        self._effects = []
+        return self._effects
 
     def _catch_up(self, now: Instant) -> None:
         """Do what fell due since the last time, in order."""

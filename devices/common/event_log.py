@@ -1,9 +1,9 @@
 """What a device writes down about itself: small rings of events, one per log.
 
-A log begins with one entry from the day the device was put on the wall, which is computed and never stored; what happens
-later is stored, because nobody can compute it again. A full log loses its oldest entries. An entry keeps the true instant and how
-wrong the device's clock was then: a reader is shown the time the clock showed, which is what a reader of a real log
-has to live with.
+A log begins with one entry from the day the device was put on the wall, which is computed and never stored; what
+happens later is stored, because nobody can compute it again. A full log loses its oldest entries. An entry keeps the
+true instant and how wrong the device's clock was then: a reader is shown the time the clock showed, which is what a
+reader of a real log has to live with.
 
 Event codes are the emulator's own numbering: the list a SMETS1 meter must keep is not public (ASSUMED).
 """
@@ -56,7 +56,8 @@ class Event(IntEnum):
 
 
 class EventLog:
-    """All logs of one device. `entries` (log, true instant, code, clock error in µs) is what is stored, oldest first."""
+    """All logs of one device. `entries` (log, true instant, code, clock error in µs) is what is stored, oldest
+    first."""
 
     __slots__ = ("_born", "_most", "entries")
 

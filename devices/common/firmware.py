@@ -1,9 +1,9 @@
 """Firmware: which version runs, and what is needed to run another.
 
 An image names itself `version:digest`, the digest being the first 16 hexadecimal digits of `image_digest` over its
-blocks: the emulator's own form (ASSUMED), which lets verification catch a changed bit without keeping an image. An image that
-names itself otherwise, is too large for the model, or whose digest does not fit is not good. Activation restarts the device:
-associations end.
+blocks: the emulator's own form (ASSUMED), which lets verification catch a changed bit without keeping an image. An
+image that names itself otherwise, is too large for the model, or whose digest does not fit is not good. Activation
+restarts the device: associations end.
 """
 
 from collections.abc import Callable

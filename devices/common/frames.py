@@ -3,10 +3,10 @@
 Neither format is public. Both are the emulator's own (ASSUMED) and stand in one place so that a user who knows better
 changes one file.
 
-* A wake-up message is text: `SMETS1 WAKE 10.0.0.1:4061 token`. The address is where the hub calls back; the token, which
-  may be missing, is whatever lets the sender recognise its message in a log.
-* A display polls with `Z?`; a meter answers with a `Report`, which is also how a gas meter tells the hub of a change that
-  the hub cannot compute. It says by which law the register moves and not only where it stands.
+* A wake-up message is text: `SMETS1 WAKE 10.0.0.1:4061 token`. The address is where the hub calls back; the token,
+  which may be missing, is whatever lets the sender recognise its message in a log.
+* A display polls with `Z?`; a meter answers with a `Report`, which is also how a gas meter tells the hub of a change
+  that the hub cannot compute. It says by which law the register moves and not only where it stands.
 * An alert crosses the HAN as it leaves the hub: IPv4 destination (4 bytes), port (2), then a wrapper frame. An answer
   is a wrapper frame alone, which begins with version 0001h; no destination in 0.1.0.0/16 exists, so the two cannot be
   taken for each other.
@@ -60,9 +60,9 @@ def parse_wake(message: bytes) -> tuple[bytes, str]:
 class Report:
     """What a meter says to the home.
 
-    `party` 2 electricity or 3 gas; at which time of its clock, and how wrong that clock is (µs; a real device does not know, but
-    the hub's mirror must move as the meter does); the total shown (Wh, dm3); what stands beyond whole units (grains); the flow
-    (W, dm3/h); `state` of supply or valve (0 off, 1 on, 2 ready); the tariff `rate` in force.
+    `party` 2 electricity or 3 gas; at which time of its clock, and how wrong that clock is (µs; a real device does not
+    know, but the hub's mirror must move as the meter does); the total shown (Wh, dm3); what stands beyond whole units
+    (grains); the flow (W, dm3/h); `state` of supply or valve (0 off, 1 on, 2 ready); the tariff `rate` in force.
     """
 
     party: int

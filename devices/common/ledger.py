@@ -9,8 +9,8 @@ register never runs back over any of these events, and a home that had none of t
 The obvious other way is to add up intervals as time passes, which wakes every meter every half hour: 6.8 million
 events a day for one cohort, to compute numbers that mostly nobody reads.
 
-What is shown is whole units (Wh, dm3), truncated per rate as a meter does; the total is the sum of the rates shown, so it
-always agrees with them, and half-hours are differences of the total, so they always agree with it.
+What is shown is whole units (Wh, dm3), truncated per rate as a meter does; the total is the sum of the rates shown, so
+it always agrees with them, and half-hours are differences of the total, so they always agree with it.
 
 All times here are the *meter's* (see `clock`), read in whole seconds. Old regimes are kept so that the load profile can
 still be read across them: at most `REGIMES_MOST`, the oldest go first and take their half-hours with them.
@@ -32,8 +32,8 @@ SLOT: Final = SLOT_S * SECOND
 
 @dataclass(slots=True, frozen=True)
 class Circuit:
-    """An auxiliary switch and what hangs on it (None: nothing is wired). Live while a rate in `follows` applies, unless held
-    otherwise."""
+    """An auxiliary switch and what hangs on it (None: nothing is wired). Live while a rate in `follows` applies, unless
+    held otherwise."""
 
     switch: int
     follows: frozenset[int]
@@ -53,7 +53,8 @@ class Hold:
 class Regime:
     """The laws in force from `since` to `until`, and what the registers held at `since` (grains by rate).
 
-    `flowing` is False while nothing can flow (supply open, power off, valve shut); `table` names a calendar to the owner.
+    `flowing` is False while nothing can flow (supply open, power off, valve shut); `table` names a calendar to the
+    owner.
     """
 
     since: Instant
@@ -170,7 +171,8 @@ class Ledger:
         return sum(grains // GRAINS for grains in self.grains(at).values())
 
     def switch_on(self, switch: int, at: Instant) -> bool:
-        """Whether an auxiliary switch is on: held until an instant, else as its rates say. Off while the mains are gone."""
+        """Whether an auxiliary switch is on: held until an instant, else as its rates say. Off while the mains are
+        gone."""
         regime = self.regimes[-1]
         if at < regime.since:
             return False

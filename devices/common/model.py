@@ -1,8 +1,8 @@
 """A device model, and the words in which a home is described to it.
 
-`DeviceModel` is what the catalogue holds: a profile and the kind's way of building a machine. Its COSEM objects are built
-once for each (model, switching table) and shared by all devices that have both; a device built from it is one slotted
-object.
+`DeviceModel` is what the catalogue holds: a profile and the kind's way of building a machine. Its COSEM objects are
+built once for each (model, switching table) and shared by all devices that have both; a device built from it is one
+slotted object.
 
 Homes come from the floor above, which this room may not import. What is needed of them is written down here as
 protocols; the estate's own values fit them as they are.

@@ -11,10 +11,11 @@ Order of writing when a request is carried out, which a fault may cut anywhere:
 3. the log entry;
 4. the answer is made, and only then keys are taken into use, one after the other (`Device.pending`).
 
-So a cut may leave a change without its log entry, or one key of a pair; never a log entry for a change that did not happen.
+So a cut may leave a change without its log entry, or one key of a pair; never a log entry for a change that did not
+happen.
 
-A device that deviates in nothing has no bytes at all. The encoding is msgpack with positions instead of names: a home's row
-is read and written for every conversation. Keys never stand here.
+A device that deviates in nothing has no bytes at all. The encoding is msgpack with positions instead of names: a home's
+row is read and written for every conversation. Keys never stand here.
 """
 
 from typing import Any, Final
@@ -51,8 +52,8 @@ _DECODER: Final = msgspec.msgpack.Decoder(Memory)
 
 
 def pack(deviations: dict[Key, Data], memory: Memory) -> bytes:
-    """The bytes to keep: b"" when nothing deviates. `memory` holds all but the deviations; its `physics` is None or built of
-    ints, bytes, bools, strings and lists."""
+    """The bytes to keep: b"" when nothing deviates. `memory` holds all but the deviations; its `physics` is None or
+    built of ints, bytes, bools, strings and lists."""
     if deviations:
         build = DATA.build
         memory.deviations = [(*key, build(data)) for key, data in deviations.items()]

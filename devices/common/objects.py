@@ -1,4 +1,5 @@
-"""The COSEM objects every keyed device has: who it is, who may talk to it, what time it is, what it logs and where it alerts.
+"""The COSEM objects every keyed device has: who it is, who may talk to it, what time it is, what it logs and where it
+alerts.
 
 Objects are built once a model and shared; each binding is told which device is meant. Logical names are the standard's
 where it has one (Blue Book names; GB use as in public GBCS messages); sizes and habits come from the profile. Which
@@ -68,14 +69,16 @@ def device_name(device: CosemDevice) -> bytes:
 
 
 def log_object(profile: Profile, log: Log, logical_name: str, clock: Clock, name: str) -> list[CosemObject]:
-    """One event log: the profile and the object that holds the last code. Rows are the time shown and the event code."""
+    """One event log: the profile and the object that holds the last code. Rows are the time shown and the event
+    code."""
     code = obis(f"0-0:96.11.{int(log)}")
 
     def rows(device: Device, now: Instant) -> list[tuple[Instant, tuple[Data, Data]]]:
         from emulator.dlms import moment
 
         return [
-            (at, (octet_string(moment.encode(at + error)), long_unsigned(event))) for at, event, error in of(device).log.read(log)
+            (at, (octet_string(moment.encode(at + error)), long_unsigned(event)))
+            for at, event, error in of(device).log.read(log)
         ]
 
     def last(device: CosemDevice, now: Instant) -> Data:
@@ -130,8 +133,8 @@ def counter_object(profile: Profile) -> DataObject:
 def rights(
     profile: Profile, objects: Iterable[CosemObject], shown: Iterable[bytes], sap: int | None = None
 ) -> list[CosemObject]:
-    """The association objects: management may do everything, public may read what is in `shown` (logical names). `sap` is the
-    logical device they belong to (the profile's own when left out)."""
+    """The association objects: management may do everything, public may read what is in `shown` (logical names). `sap`
+    is the logical device they belong to (the profile's own when left out)."""
     addressing, security = profile.addressing, profile.security
     listed = frozenset(shown)
     own_sap = addressing.sap if sap is None else sap
@@ -165,7 +168,9 @@ def common(profile: Profile, clock_object: Clock, saps: Names, pushed: Iterable[
         DataObject(DEVICE_NAME, value(lambda device, now: octet_string(device_name(device))), name="device-name"),
         DataObject(FIRMWARE, value(lambda device, now: octet_string(firmware.running(device))), name="firmware"),
         counter_object(profile),
-        DataObject("0-0:96.1.0", value(lambda device, now: octet_string(device.spec.serial.encode("ascii"))), name="serial"),
+        DataObject(
+            "0-0:96.1.0", value(lambda device, now: octet_string(device.spec.serial.encode("ascii"))), name="serial"
+        ),
         DataObject("0-0:96.1.1", value(lambda device, now: octet_string(device.spec.eui64)), name="eui64"),
         SecuritySetup(
             SECURITY,

@@ -1,9 +1,9 @@
 """A device model as data: the typed form of a TOML profile.
 
-Every habit of a maker that data can say stands here, with its unit in its name or its description. Nearly nothing about these
-makers is public, so every value is ASSUMED unless the profile names a source for it under `[stated]`; a user with
-better knowledge changes the file and no code. A key that is not known, a value out of range, a statement about a field that
-does not exist: one InputError that names file, field and cure.
+Every habit of a maker that data can say stands here, with its unit in its name or its description. Nearly nothing about
+these makers is public, so every value is ASSUMED unless the profile names a source for it under `[stated]`; a user with
+better knowledge changes the file and no code. A key that is not known, a value out of range, a statement about a field
+that does not exist: one InputError that names file, field and cure.
 """
 
 import tomllib
@@ -44,9 +44,9 @@ class Identity(_Strict, frozen=True, kw_only=True):
 class Addressing(_Strict, frozen=True, kw_only=True):
     """Where it is called, and where it calls.
 
-    `sap` is its own logical device, `management` and `public` are clients, `push` the wPort alerts are sent to, `mirror` the
-    logical device of a hub that shows the gas meter (0: none). `alerts` is the address alerts go to as found: the old
-    operator's.
+    `sap` is its own logical device, `management` and `public` are clients, `push` the wPort alerts are sent to,
+    `mirror` the logical device of a hub that shows the gas meter (0: none). `alerts` is the address alerts go to as
+    found: the old operator's.
     """
 
     sap: Sap
@@ -60,9 +60,9 @@ class Addressing(_Strict, frozen=True, kw_only=True):
 class Security(_Strict, frozen=True, kw_only=True):
     """`policy` of class 64 version 1 is made of these: 0 none, 1 authenticated, 2 encrypted, 3 both.
 
-    `bad_counter` and `bad_tag` say what becomes of such a request (devices.md 6: seen in the field are an exception that
-    names the counter, silence, a closed association, a plain exception). `master_key_changes` is whether the master key
-    can be changed over the air; `counter_reset` whether a new encryption key sets the counters back to 0.
+    `bad_counter` and `bad_tag` say what becomes of such a request (devices.md 6: seen in the field are an exception
+    that names the counter, silence, a closed association, a plain exception). `master_key_changes` is whether the
+    master key can be changed over the air; `counter_reset` whether a new encryption key sets the counters back to 0.
     """
 
     mechanism: Literal["gmac", "low", "none"] = "gmac"
@@ -127,10 +127,10 @@ class Auxiliary(_Strict, frozen=True, kw_only=True):
     """Auxiliary load switches (the fifth terminal).
 
     `switches` is how many the meter has; a home wires some of them. Scripts of table 0-0:10.0.103 are numbered
-    `activate + n * step` and so on for switch n = 1..5. Durations in minutes stand in the objects 0-0:94.44.x.n;
-    the three `*_duration` fields are their x, the `*_minutes` their defaults (0: until reset). `inverted`: the output is
-    open when the switch is "on". `heater_w` is what hangs on each switch, watts. `after_power_up`: what becomes of
-    a hold when the mains come back.
+    `activate + n * step` and so on for switch n = 1..5. Durations in minutes stand in the objects 0-0:94.44.x.n; the
+    three `*_duration` fields are their x, the `*_minutes` their defaults (0: until reset). `inverted`: the output is
+    open when the switch is "on". `heater_w` is what hangs on each switch, watts. `after_power_up`: what becomes of a
+    hold when the mains come back.
     """
 
     switches: Annotated[int, Meta(ge=0, le=5)] = 0
@@ -146,13 +146,13 @@ class Auxiliary(_Strict, frozen=True, kw_only=True):
     reset_minutes: Annotated[int, Meta(ge=0, le=1_440, description="minutes")] = 0
     duration_most: Annotated[int, Meta(ge=1, le=0xFFFF, description="minutes")] = 1_440
     inverted: bool = False
-    heater_w: Annotated[int, Meta(ge=0, le=12_000, description="watts")] = 2_600
+    heater_w: Annotated[int, Meta(ge=0, le=12_000, description="watts")] = 1_500
     after_power_up: Literal["keep", "calendar"] = "keep"
 
 
 class Electricity(_Strict, frozen=True, kw_only=True):
-    """An electricity meter. `rates` is how many tariff registers it shows; `tariff` what it is loaded with unless the home's
-    wiring names a table."""
+    """An electricity meter. `rates` is how many tariff registers it shows; `tariff` what it is loaded with unless the
+    home's wiring names a table."""
 
     rates: Annotated[int, Meta(ge=1, le=48)] = 8
     tariff: str = "single-rate"
@@ -174,9 +174,10 @@ class Gas(_Strict, frozen=True, kw_only=True):
 class Hub(_Strict, frozen=True, kw_only=True):
     """A communications hub: how it is woken and when it sleeps again.
 
-    `sms_count` messages within `sms_window_s` wake it; it attaches within `attach_ms_least` .. `attach_ms_most`, and sleeps
-    after `idle_s` without a frame, but waits `han_patience_s` beyond the moment at which a frame was due to reach a HAN
-    device that has not answered yet. `electricity_sap` and `gas_sap` are the logical devices it forwards to.
+    `sms_count` messages within `sms_window_s` wake it; it attaches within `attach_ms_least` .. `attach_ms_most`, and
+    sleeps after `idle_s` without a frame, but waits `han_patience_s` beyond the moment at which a frame was due to
+    reach a HAN device that has not answered yet. `electricity_sap` and `gas_sap` are the logical devices it forwards
+    to.
     """
 
     electricity_sap: Sap = 2
@@ -250,11 +251,15 @@ def parse(text: str, origin: str) -> Profile:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{origin}: {error}; put readable TOML there") from error
     except msgspec.ValidationError as error:
-        raise InputError(f"{origin}: {error}; the fields and their ranges stand in devices/common/profile.py") from error
+        raise InputError(
+            f"{origin}: {error}; the fields and their ranges stand in devices/common/profile.py"
+        ) from error
     for kind in _KINDS:
         given = getattr(profile, kind) is not None
         if given != (kind == profile.kind):
-            raise InputError(f"{origin}: a profile of kind {profile.kind!r} has the section [{profile.kind}] and no other kind's")
+            raise InputError(
+                f"{origin}: a profile of kind {profile.kind!r} has the section [{profile.kind}] and no other kind's"
+            )
     for moment in (profile.clock.last_set, profile.birth.first, profile.birth.last):
         if moment.tzinfo is None:
             raise InputError(f"{origin}: {moment} has no time zone; write it as 2020-02-23T00:00:00Z")
@@ -271,7 +276,9 @@ def _check_path(profile: Profile, path: str, origin: str) -> None:
     at: Any = profile
     for part in path.split("."):
         if not isinstance(at, Struct) or part not in at.__struct_fields__:
-            raise InputError(f"{origin}: [stated] speaks of {path!r}, which is no field; name one like \"security.policy\"")
+            raise InputError(
+                f'{origin}: [stated] speaks of {path!r}, which is no field; name one like "security.policy"'
+            )
         at = getattr(at, part)
 
 

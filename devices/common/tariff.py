@@ -1,13 +1,13 @@
 """Which rate applies: the switching table that is loaded in the meter, as a function of the meter's time.
 
-A meter is loaded with an activity calendar (class 20: seasons, weeks, day types) and special days (class 11). This module
-compiles those attributes, as they stand in the meter, into a `Calendar`, and turns the named tables of
-`fixtures/estates/tariffs.toml`, which say what a home was found with, into the same attributes. There is no third
-form: what a head end writes and what a home was found with go through the same compiler, so a bad write is refused by
-the rules that read it. Times are GMT the year round, as the trade keeps them.
+A meter is loaded with an activity calendar (class 20: seasons, weeks, day types) and special days (class 11). This
+module compiles those attributes, as they stand in the meter, into a `Calendar`, and turns the named tables of
+`fixtures/estates/tariffs.toml`, which say what a home was found with, into the same attributes. There is no third form:
+what a head end writes and what a home was found with go through the same compiler, so a bad write is refused by the
+rules that read it. Times are GMT the year round, as the trade keeps them.
 
-A day action's script selector *is* the rate: script n of table 0-0:10.0.100 activates rate n. Before the first action of
-a day its own last one applies (the standard lets yesterday's run on; with every day alike that is the same).
+A day action's script selector *is* the rate: script n of table 0-0:10.0.100 activates rate n. Before the first action
+of a day its own last one applies (the standard lets yesterday's run on; with every day alike that is the same).
 
 Compiled calendars and day plans are shared: a hundred thousand homes on Economy 7 hold one.
 """
@@ -51,8 +51,8 @@ def _plan(spans: tuple[tuple[int, int], ...]) -> DayPlan:
 
 
 class Calendar:
-    """A compiled calendar. Days count from 1970-01-01; all times are the meter's. `source` is what it was made from: seasons,
-    weeks, day types, special days."""
+    """A compiled calendar. Days count from 1970-01-01; all times are the meter's. `source` is what it was made from:
+    seasons, weeks, day types, special days."""
 
     __slots__ = ("_by_day", "_days", "_seasons", "_special", "_uniform", "_weeks", "source")
 
@@ -268,7 +268,11 @@ def day_type(day_id: int, spans: tuple[tuple[int, int], ...]) -> Data:
     """A day type for class 20: `spans` are (second of the day, rate)."""
     actions = (
         structure(
-            (octet_string(bytes((start // 3600, start // 60 % 60, start % 60, 0))), octet_string(SCRIPTS), long_unsigned(rate))
+            (
+                octet_string(bytes((start // 3600, start // 60 % 60, start % 60, 0))),
+                octet_string(SCRIPTS),
+                long_unsigned(rate),
+            )
         )
         for start, rate in spans
     )
@@ -287,7 +291,9 @@ def attributes(spans: tuple[tuple[int, int], ...]) -> tuple[Data, Data, Data]:
 NO_SPECIAL_DAYS: Final = array(())
 
 
-def switching_table(name: str, rates: int, switched: frozenset[int], spans: tuple[tuple[int, int], ...]) -> SwitchingTable:
+def switching_table(
+    name: str, rates: int, switched: frozenset[int], spans: tuple[tuple[int, int], ...]
+) -> SwitchingTable:
     """A table from its spans. Raises InputError."""
     seasons, weeks, days = attributes(spans)
     try:
@@ -312,7 +318,7 @@ def tables() -> Mapping[str, SwitchingTable]:
             rates, switched = int(body["rates"]), frozenset(map(int, body["switched"]))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{file}: {name}: {error!r}; a table has rates, switched and day = [[\"00:00\", rate], ...]"
+                f'{file}: {name}: {error!r}; a table has rates, switched and day = [["00:00", rate], ...]'
             ) from error
         found[name] = switching_table(name, rates, switched, spans)
     return found

@@ -1,10 +1,11 @@
-"""Auxiliary load switches: up to five contacts beside the supply, for storage heaters and hot water (the fifth terminal).
+"""Auxiliary load switches: up to five contacts beside the supply, for storage heaters and hot water (the fifth
+terminal).
 
-On SMETS1 a switch has no calendar of its own. It is on while a rate it *follows* applies in the tariff that is loaded, so any
-tariff write moves the heating times; that is the risk this emulator exists to show. Over the calendar lies a *hold*: on
-or off until an instant. Holds come from three commands, each a duration object (0-0:94.44.117/119/121.n, minutes) and a
-script of 0-0:10.0.103: activate, deactivate, reset to the calendar. The state is a function of time: the hold while
-it lasts, else the calendar's answer. No timer runs.
+On SMETS1 a switch has no calendar of its own. It is on while a rate it *follows* applies in the tariff that is loaded,
+so any tariff write moves the heating times; that is the risk this emulator exists to show. Over the calendar lies a
+*hold*: on or off until an instant. Holds come from three commands, each a duration object (0-0:94.44.117/119/121.n,
+minutes) and a script of 0-0:10.0.103: activate, deactivate, reset to the calendar. The state is a function of time: the
+hold while it lasts, else the calendar's answer. No timer runs.
 
 Duration 0 of activate and deactivate holds until reset. The duration of reset says how long the hold in force may still
 last (0: ends at once). Class 70 on 0-n:96.3.10 shows each switch and takes the same wishes through its methods.
@@ -177,7 +178,9 @@ def _switch_objects(habits: Auxiliary, switch: int) -> list[CosemObject]:
             for group, default, what in groups
         ),
         DataObject(
-            f"0-0:94.44.0.{10 + switch}", stored(octet_string(b""), octets(0, _LABEL_MOST)), name=f"auxiliary.{switch}.label"
+            f"0-0:94.44.0.{10 + switch}",
+            stored(octet_string(b""), octets(0, _LABEL_MOST)),
+            name=f"auxiliary.{switch}.label",
         ),
         DataObject(
             f"0-0:94.44.0.{20 + switch}",

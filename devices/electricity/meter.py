@@ -1,11 +1,12 @@
 """What the parts of an electricity meter may ask of the whole: the words between contacts, objects and the machine.
 
-The objects are told which device is meant each time, and that device is always one of ours. This protocol says so without
-tying the parts to the machine that puts them together.
+The objects are told which device is meant each time, and that device is always one of ours. This protocol says so
+without tying the parts to the machine that puts them together.
 """
 
 from typing import Protocol, cast
 
+from devices.common.event_log import Log
 from devices.common.ledger import Ledger
 from devices.common.model import Spec
 from devices.common.tariff import SwitchingTable
@@ -24,7 +25,7 @@ class Meter(Device, Protocol):
     @property
     def born(self) -> Instant: ...
     def shown(self, now: Instant) -> Instant: ...
-    def write_log(self, log: int, code: int, now: Instant | None = None) -> None: ...
+    def write_log(self, log: Log, code: int, now: Instant | None = None) -> None: ...
     def total(self, now: Instant) -> int: ...
     def rate_total(self, rate: int, now: Instant) -> int: ...
     def half_hour(self, now: Instant) -> int: ...

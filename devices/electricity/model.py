@@ -1,8 +1,8 @@
 """The electricity meter as a machine: what it is loaded with, what its contacts do to its registers.
 
 The loads of a home are here: what is plugged in, and what hangs on each wired auxiliary switch. Registers are a
-`Ledger`, made when first asked for; every event that changes a law (a table written, the clock set, a contact moved, the
-mains lost) closes the law in force first.
+`Ledger`, made when first asked for; every event that changes a law (a table written, the clock set, a contact moved,
+the mains lost) closes the law in force first.
 """
 
 from collections.abc import Mapping

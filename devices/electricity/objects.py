@@ -106,10 +106,12 @@ def _registers(profile: Profile) -> list[CosemObject]:
         Register(
             "1-0:1.7.0", reading(lambda own, now: own.power(now), double_long_unsigned), 0, Unit.WATT, name="power"
         ),
-        Register("1-0:32.7.0", reading(lambda own, now: own.decivolts(now), long_unsigned), -1, Unit.VOLT, name="voltage"),
+        Register(
+            "1-0:32.7.0", reading(lambda own, now: own.decivolts(now), long_unsigned), -1, Unit.VOLT, name="voltage"
+        ),
         Register(
             "1-0:31.7.0",
-            reading(lambda own, now: own.power(now) * 1_000 // meter.decivolts(now), long_unsigned),
+            reading(lambda own, now: own.power(now) * 1_000 // own.decivolts(now), long_unsigned),
             -2,
             Unit.AMPERE,
             name="current",
@@ -140,7 +142,11 @@ def _profiles(profile: Profile, time: Clock) -> list[CosemObject]:
         shown = own.shown(at)
         by_rate = own.ledger.rates_at(shown)
         total = sum(by_rate.values())
-        return stamp, double_long_unsigned(total), *(double_long_unsigned(by_rate.get(n, 0)) for n in range(1, rates + 1))
+        return (
+            stamp,
+            double_long_unsigned(total),
+            *(double_long_unsigned(by_rate.get(n, 0)) for n in range(1, rates + 1)),
+        )
 
     return [
         ProfileGeneric(
@@ -207,7 +213,9 @@ def build(profile: Profile, table: SwitchingTable) -> list[CosemObject]:
         *_profiles(profile, time),
         *_tariff(profile, table, time),
         *contact.objects(profile.supply),
-        SingleActionSchedule(SUPPLY_SCHEDULE, (contact.SCRIPTS, profile.supply.disable), clock=time, name="supply.schedule"),
+        SingleActionSchedule(
+            SUPPLY_SCHEDULE, (contact.SCRIPTS, profile.supply.disable), clock=time, name="supply.schedule"
+        ),
         *auxiliary.objects(profile.auxiliary),
         *log_object(profile, Log.EVENT, "0-0:99.98.0", time, "events"),
         *log_object(profile, Log.SECURITY, "0-0:99.98.1", time, "security-events"),

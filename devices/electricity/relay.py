@@ -1,8 +1,8 @@
 """The supply relay: off, ready (armed) or on; nothing is drawn while it is open.
 
-States, methods and scripts are those of any contact (`devices.common.contact`); what is the relay's own is the mains. The state
-survives a power cut (FACT for the Secure Liberty 100, p. 44; ASSUMED here), unless the profile wants a supply that was on to come
-back only ready.
+States, methods and scripts are those of any contact (`devices.common.contact`); what is the relay's own is the mains.
+The state survives a power cut (FACT for the Secure Liberty 100, p. 44; ASSUMED here), unless the profile wants a supply
+that was on to come back only ready.
 """
 
 from devices.common.contact import contact, state

@@ -1,9 +1,9 @@
 """The gas meter as a machine.
 
-It differs from the electricity meter in what it lacks: no mains (a power cut means somebody changed the battery), no tariff, no
-display worth the name. And in one duty: the hub shows its values while it sleeps. Values change by themselves, so the
-meter does not send them; it sends a report when the *law* changes by which they grow (valve moved, clock set), and the
-hub computes the rest (see `devices.hub.mirror`).
+It differs from the electricity meter in what it lacks: no mains (a power cut means somebody changed the battery), no
+tariff, no display worth the name. And in one duty: the hub shows its values while it sleeps. Values change by
+themselves, so the meter does not send them; it sends a report when the *law* changes by which they grow (valve moved,
+clock set), and the hub computes the rest (see `devices.hub.mirror`).
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ def _kit(profile: Profile) -> Kit:
 class GasMeter(CosemDevice):
     """One meter. Volumes are in dm3 (litres)."""
 
-    __slots__ = ("_kept", "_ledger", "_law_changed")
+    __slots__ = ("_kept", "_law_changed", "_ledger")
 
     def __init__(
         self,

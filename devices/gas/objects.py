@@ -1,4 +1,5 @@
-"""What a gas meter shows over COSEM: volume in dm3 (m3 with scaler -3), profiles, valve, battery, the constants of the trade."""
+"""What a gas meter shows over COSEM: volume in dm3 (m3 with scaler -3), profiles, valve, battery, the constants of the
+trade."""
 
 from collections.abc import Callable
 from typing import Final, Protocol, cast
@@ -66,9 +67,15 @@ def registers(profile: Profile) -> list[CosemObject]:
         ),
         Register("7-0:54.0.0", constant(long_unsigned(habits.calorific_value)), -1, Unit.OTHER, name="calorific-value"),
         Register(
-            "7-0:52.0.0", constant(double_long_unsigned(habits.volume_correction)), -5, Unit.COUNT, name="volume-correction"
+            "7-0:52.0.0",
+            constant(double_long_unsigned(habits.volume_correction)),
+            -5,
+            Unit.COUNT,
+            name="volume-correction",
         ),
-        Register("0-0:96.6.6", reading(lambda own, now: own.battery_days(now), long_unsigned), 0, Unit.DAY, name="battery"),
+        Register(
+            "0-0:96.6.6", reading(lambda own, now: own.battery_days(now), long_unsigned), 0, Unit.DAY, name="battery"
+        ),
     ]
 
 
@@ -112,7 +119,9 @@ def build(profile: Profile) -> list[CosemObject]:
         *registers(profile),
         *_profiles(profile, time),
         *contact.objects(profile.supply),
-        SingleActionSchedule(VALVE_SCHEDULE, (contact.SCRIPTS, profile.supply.disable), clock=time, name="supply.schedule"),
+        SingleActionSchedule(
+            VALVE_SCHEDULE, (contact.SCRIPTS, profile.supply.disable), clock=time, name="supply.schedule"
+        ),
         *log_object(profile, Log.EVENT, "0-0:99.98.0", time, "events"),
         *log_object(profile, Log.SECURITY, "0-0:99.98.1", time, "security-events"),
         *log_object(profile, Log.POWER, "0-0:99.98.4", time, "power-events"),

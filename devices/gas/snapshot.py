@@ -12,7 +12,12 @@ def pack(ledger: Ledger) -> list[Any] | None:
     if ledger.natural:
         return None
     return [
-        [regime.since, 0 if regime.until == FOREVER else regime.until - regime.since, regime.register.get(1, 0), regime.flowing]
+        [
+            regime.since,
+            0 if regime.until == FOREVER else regime.until - regime.since,
+            regime.register.get(1, 0),
+            regime.flowing,
+        ]
         for regime in ledger.regimes
     ]
 

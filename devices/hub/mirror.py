@@ -1,9 +1,9 @@
 """The gas meter as the hub shows it: every value as it was at the meter's last poll.
 
-A sleepy meter cannot be asked, so the hub keeps its values. Really the meter sends them at each poll; here nobody has to: what
-the meter says at a poll is a function of time as long as nobody touches it, so the hub computes it, for the instant of the
-last poll and not for now. When the law changes (valve, clock) the meter reports, and the mirror goes on from there. A meter that
-has dropped out of the HAN is shown as it was when it was last heard, for ever.
+A sleepy meter cannot be asked, so the hub keeps its values. Really the meter sends them at each poll; here nobody has
+to: what the meter says at a poll is a function of time as long as nobody touches it, so the hub computes it, for the
+instant of the last poll and not for now. When the law changes (valve, clock) the meter reports, and the mirror goes on
+from there. A meter that has dropped out of the HAN is shown as it was when it was last heard, for ever.
 
 The mirror is a logical device of its own, with the hub's keys and counters: no request through it reaches the meter.
 """
@@ -41,6 +41,7 @@ class GasMirror:
         "_ledger",
         "_sleepy",
         "association",
+        "contexts",
         "deviations",
         "installation",
         "law",
@@ -49,6 +50,7 @@ class GasMirror:
         "pending",
         "profile",
         "spec",
+        "store",
     )
 
     def __init__(self, hub: "CommunicationsHub", spec: Spec, profile: Profile, objects: ObjectTree) -> None:
@@ -61,6 +63,8 @@ class GasMirror:
         self.association: Association | None = None
         self.pending: list[Callable[[], None]] = []
         self.deviations: dict[Key, Data] = hub.deviations
+        self.store: ContextStore = hub.store
+        self.contexts: Mapping[int, int] = hub.contexts
         self.law: frames.Report | None = None
         self.lost_since: Instant | None = None
         self._sleepy = Sleepy.keyed(hub.seed, hub.installation, int(spec.kind), gas.poll_s, gas.awake_s)
@@ -166,14 +170,6 @@ class GasMirror:
         return max(0, life - (self.heard_at(now) - self.born) // DAY)
 
     # The Device protocol: everything but the objects is the hub's
-
-    @property
-    def store(self) -> ContextStore:
-        return self._hub.store
-
-    @property
-    def contexts(self) -> Mapping[int, int]:
-        return self._hub.contexts
 
     def note(self, kind: str, *detail: Any) -> None:
         self._hub.note(kind, *detail)

@@ -1,16 +1,16 @@
 """The communications hub as a machine.
 
-It forwards. A wrapper frame from the WAN goes to the HAN device whose logical device it names, unchanged; what comes back goes
-out as it came. Frames for the hub's own logical devices (itself, and the mirror of the gas meter) it answers. Everything else
-is noted and dropped: a hub has no opinion on APDUs.
+It forwards. A wrapper frame from the WAN goes to the HAN device whose logical device it names, unchanged; what comes
+back goes out as it came. Frames for the hub's own logical devices (itself, and the mirror of the gas meter) it answers.
+Everything else is noted and dropped: a hub has no opinion on APDUs.
 
-Asleep it hears short messages alone. After attaching it tells the address that the message named that it is there, with a
-plain DataNotification: no association can exist yet, and nothing is given away by it. An alert of a meter wakes the cellular side by
-itself and waits for it.
+Asleep it hears short messages alone. After attaching it tells the address that the message named that it is there, with
+a plain DataNotification: no association can exist yet, and nothing is given away by it. An alert of a meter wakes the
+cellular side by itself and waits for it.
 
-A HAN device that has dropped out cannot answer, so the hub does: an exception response under the device's own port, and the
-error code in an object of the hub's. What the hub knows of a loss comes from the radio (`watch`) or, without one, from the home's
-condition.
+A HAN device that has dropped out cannot answer, so the hub does: an exception response under the device's own port, and
+the error code in an object of the hub's. What the hub knows of a loss comes from the radio (`watch`) or, without one,
+from the home's condition.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """What a hub shows over COSEM: itself, its cellular link, the devices that joined it; and the mirror of the gas meter.
 
-The logical names 0-0:94.44.40 to .42 are the emulator's own (ASSUMED); 0-0:97.97.0 is the standard's error object and holds the
-code of the HAN device that is lost (GT01 for the gas meter), nothing while none is.
+The logical names 0-0:94.44.40 to .42 are the emulator's own (ASSUMED); 0-0:97.97.0 is the standard's error object and
+holds the code of the HAN device that is lost (GT01 for the gas meter), nothing while none is.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,8 @@ VALVE: Final = obis("0-0:96.3.10")
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """One HAN device in the hub's log: `state` 0 lost, 1 joined, 2 asleep; `error` its code, empty while there is none."""
+    """One HAN device in the hub's log: `state` 0 lost, 1 joined, 2 asleep; `error` its code, empty while there is
+    none."""
 
     eui64: bytes
     party: int
@@ -79,7 +80,9 @@ def _mirror(device: Device) -> Mirror:
 
 def _log(device: Device, now: Instant) -> Data:
     return array(
-        structure((octet_string(each.eui64), enum(each.party), enum(each.state), octet_string(each.error.encode("ascii"))))
+        structure(
+            (octet_string(each.eui64), enum(each.party), enum(each.state), octet_string(each.error.encode("ascii")))
+        )
         for each in _hub(device).joined(now)
     )
 

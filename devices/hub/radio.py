@@ -1,8 +1,8 @@
 """The cellular side of a hub: when it is reachable.
 
-Asleep it hears short messages alone. Enough of them within a window rouse it; it attaches, which takes its time, and then
-it can be reached until nothing has been said for a while. The states and their instants are all there is; the machine
-asks `deadline` when it next has to be looked at, and nothing ticks in between.
+Asleep it hears short messages alone. Enough of them within a window rouse it; it attaches, which takes its time, and
+then it can be reached until nothing has been said for a while. The states and their instants are all there is; the
+machine asks `deadline` when it next has to be looked at, and nothing ticks in between.
 """
 
 from dataclasses import dataclass, field
@@ -26,9 +26,9 @@ class State(IntEnum):
 
 @dataclass(slots=True)
 class Radio:
-    """`since` is when the state began (or, attaching, when it will be awake); `heard` the last frame either way; `texts` the
-    messages that count towards waking; `callback` the six bytes of the address that asked, `token` its word; `waiting` HAN
-    frames without an answer keep it awake until then."""
+    """`since` is when the state began (or, attaching, when it will be awake); `heard` the last frame either way;
+    `texts` the messages that count towards waking; `callback` the six bytes of the address that asked, `token` its
+    word; `waiting` HAN frames without an answer keep it awake until then."""
 
     state: State = State.ASLEEP
     since: Instant = 0

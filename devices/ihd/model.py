@@ -1,8 +1,8 @@
 """The in-home display as a machine.
 
-It asks when it is woken, and shows what it was last told. It does not ask by itself: a display that polled every ten seconds, as real
-ones do, would be nearly a billion events a day for one cohort, and its screen is a function of the last report anyway.
-Whoever wants to look wakes it, waits for the answers, and reads the screen.
+It asks when it is woken, and shows what it was last told. It does not ask by itself: a display that polled every ten
+seconds, as real ones do, would be nearly a billion events a day for one cohort, and its screen is a function of the
+last report anyway. Whoever wants to look wakes it, waits for the answers, and reads the screen.
 """
 
 from collections.abc import Mapping

@@ -1,9 +1,9 @@
 """Device models by name, from whoever ships them.
 
-The emulator does not know the package `devices` by name: models come through the entry point group `smets1.devices`, each
-entry a mapping of names to models, so anyone may add a distribution with more. In a source tree that was not installed
-there are no entry points; then the tree's own `devices` is tried, and when another package of that name lies in the way
-the error says which, and how to get it out of it.
+The emulator does not know the package `devices` by name: models come through the entry point group `smets1.devices`,
+each entry a mapping of names to models, so anyone may add a distribution with more. In a source tree that was not
+installed there are no entry points; then the tree's own `devices` is tried, and when another package of that name lies
+in the way the error says which, and how to get it out of it.
 """
 
 from collections.abc import Mapping
@@ -107,7 +107,9 @@ def models() -> Mapping[str, DeviceModel]:
             raise InputError(f"{value} under {GROUP} is no mapping of names to device models; see devices/catalogue.py")
         for name, model in loaded.items():
             if name in found:
-                raise InputError(f"device model {name!r} comes from {shipped_by[name]} and from {value}; remove one of them")
+                raise InputError(
+                    f"device model {name!r} comes from {shipped_by[name]} and from {value}; remove one of them"
+                )
             found[name] = model
             shipped_by[name] = value
     return found
