@@ -109,9 +109,9 @@ class CampaignHost:
         assert names is not None
         log = cell.chain.log
         return CellEnd(
-            digest=cell.journal.digest(),
+            digest=cell.digest(),
             link_digest=log.digest(),
-            columns=cell.rows.columns(),
+            columns=cell.rows.table,
             exchanges=cell.desk.exchanges,
             logged_exchanges=log.exchanges,
             ways={

@@ -134,10 +134,10 @@ class Takeover:
         try:
             yield from associate(target.session, target.custody)
         except RefusedError as error:
-            if target.custody.touched:
-                yield Remark(Note("takeover.keys-lost", (int(target.party), error.reason)))
-                raise CauseError("MF13:keys-lost") from error
-            raise
+            yield Remark(Note("takeover.keys-refused", (int(target.party), error.reason, str(error.detail))))
+            if error.reason in COUNTER_REASONS:
+                raise CauseError("MF10:counter") from error
+            raise CauseError("MF13:keys-lost" if target.custody.touched else "MF10:wrong-key") from error
         session, spec = target.session, target.device.spec
         name = yield from session.get(services.DEVICE_NAME)
         if spec.serial.encode("ascii") not in bytes(name.value):
@@ -151,7 +151,27 @@ class Takeover:
             supply = yield from session.get(services.SUPPLY)
             yield Remark(Note("takeover.supply", (int(target.party), int(supply.value))))
         if target.party is Party.ELECTRICITY and self._record.wiring is not None:
+            calendar = yield from session.get(services.CALENDAR)
+            if not self._is_recorded_table(calendar):
+                raise CauseError("MF10:configuration")
             yield from self._check_switches(session, "MF10:configuration")
+
+    def _is_recorded_table(self, days: Data) -> bool:
+        """Does the meter's day profile table switch at the times of the table the record names, every day?
+
+        On SMETS1 the auxiliary switches follow the tariff, so a difference here is a home heated at other hours.
+        """
+        wiring = self._record.wiring
+        assert wiring is not None
+        wanted = tariffs.tables()[wiring.tariff].day
+        try:
+            return all(
+                tuple((moment.time_of_day(action.value[0].value) // MINUTE, action.value[2].value) for action in actions)
+                == wanted
+                for actions in (day.value[1].value for day in days.value)
+            )
+        except (AttributeError, IndexError, TypeError):  # not a day profile table at all
+            return False
 
     def _learn_counter(self, target: Target) -> Steps[None]:
         """Ask, without security, which counter the device will accept; ours may only rise."""
@@ -231,14 +251,9 @@ class Takeover:
         yield Remark(Note("takeover.commissioned", (int(target.party),)))
 
 
-_COUNTER_REASONS: Final = frozenset({"counter"})
+COUNTER_REASONS: Final = frozenset({"counter", "invocation-counter"})
 
 
 def _refusal(error: RefusedError) -> str:
     """The cause that a refusal in the middle of an attempt stands for."""
-    if error.reason in _COUNTER_REASONS:
-        return "MF10:counter"
-    if error.reason in ("association", "tag", "silence"):
-        return "MF10:wrong-key"
-    return "MF10:refused"
-
+    return "MF10:counter" if error.reason in COUNTER_REASONS else "MF10:refused"

@@ -31,7 +31,7 @@ from emulator.kernel.effects import (
     WAN,
     Port,
 )
-from emulator.kernel.journal import Journal, Sink
+from emulator.kernel.journal import Journal, Sink, combined_digest
 from emulator.kernel.machine import Machine, Party
 from emulator.kernel.world import Wire, World
 from emulator.link.air import Air, AirProfile, Coverage
@@ -40,6 +40,9 @@ from emulator.link.profile import LinkProfile
 
 CONTEXTS: Final = len(KEYED)
 """Security contexts an installation has on each side: one for each device that holds keys."""
+
+CONTEXT_BYTES: Final = 80
+"""A context line and its master key."""
 
 OLD_HEAD_END_TITLE: Final = b"SMSO\x00\x00\x00\x01"
 """System title of the operator that ran the meters before; the peer every device knows until another one associates."""
@@ -129,6 +132,14 @@ class Cell:
         """The index of a device's security context, in the devices' store and in the head end's."""
         return (installation - self.members.start) * CONTEXTS + party - Party.HUB
 
+    def digest(self) -> str:
+        """Everything noted, every byte the link delivered and when, and how every row stands: 32 bytes as hex."""
+        return combined_digest((self.journal.digest(), self.chain.log.digest(), self.rows.digest().hex()))
+
+    def context_bytes(self) -> float:
+        """Memory of one home's contexts on the devices' side, by construction."""
+        return CONTEXTS * CONTEXT_BYTES
+
     @property
     def awake(self) -> int:
         """How many installations are objects now."""
@@ -147,7 +158,10 @@ class Cell:
                 self._load(home, party, spec.system_title, index)
         blob = self.rows.row(installation)
         state = _UNPACK(blob).get(int(party)) if blob else None
-        return model.create(home, spec, store=self.store, contexts=contexts, seed=self.estate.seed, state=state)
+        machine = model.create(home, spec, store=self.store, contexts=contexts, seed=self.estate.seed, state=state)
+        if party is Party.HUB and hasattr(machine, "watch"):
+            machine.watch = lambda device, now: self.link(installation, device).state(now)
+        return machine
 
     def _load(self, home: Installation, party: Party, title: bytes, index: int) -> None:
         keys = self.estate.keys(home, party)

@@ -5,16 +5,17 @@ keys custody says are live whenever a conversation begins, and the send counter 
 loaded, so that no nonce can come twice under any of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from emulator.crypto import derive
 from emulator.crypto.keys import ContextStore
-from emulator.dlms.client import Client, ClientProfile
+from emulator.dlms.client import MANAGEMENT, Client
 from emulator.fleet import registry
+from emulator.fleet.cell import CONTEXT_BYTES
 from emulator.fleet.installation import KEYED, DeviceKeys, SmsoDevice, SmsoRecord
-from emulator.headend.keeper import Keeper
+from emulator.headend.keeper import RECORD_BYTES, Keeper
 from emulator.headend.rotation import DeviceCustody
 from emulator.headend.session import Session
 from emulator.kernel.machine import Party
@@ -86,16 +87,30 @@ class Keyring:
             )
         poll_us = profile.gas.poll_s * 1_000_000 if profile.gas is not None else 0
         first = poll_us + self._patience.slack_us if poll_us else self._patience.answer_us
-        client = Client(store, context, ClientProfile(client_sap=addressing.management))
-        public = Client(store, None, ClientProfile.public(addressing.public))
+        number, at = installation, int(party)
+
+        def challenge() -> bytes:
+            # Fresh because the send counter it is made from has risen since the last one.
+            return derive.challenge(self._secret, number, at, store.counters(context)[0])
+
+        def session(client: Client, client_sap: int, challenge: Callable[[], bytes] | None) -> Session:
+            return Session(
+                client,
+                client_sap,
+                addressing.sap,
+                patience_us=self._patience.answer_us,
+                first_patience_us=first,
+                challenge=challenge,
+            )
+
         return Target(
             party,
             device,
             custody,
-            Session(client, addressing.management, addressing.sap, self._patience.answer_us, first),
-            Session(public, addressing.public, addressing.sap, self._patience.answer_us, first),
+            session(Client(store, context, MANAGEMENT), addressing.management, challenge),
+            session(Client(), addressing.public, None),
         )
 
-    def challenge(self, installation: int, party: Party, number: int) -> bytes:
-        """A challenge to a device that has not been used before."""
-        return derive.challenge(self._secret, installation, int(party), number)
+    def bytes_per_home(self) -> float:
+        """Memory of one home's contexts and custody, by construction."""
+        return len(KEYED) * CONTEXT_BYTES + RECORD_BYTES

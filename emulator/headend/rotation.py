@@ -24,7 +24,7 @@ from typing import Final
 
 from emulator.codecs.axdr import Data, array, enum, octet_string, structure
 from emulator.crypto import keywrap
-from emulator.errors import UsageError
+from emulator.errors import EmulatorError, UsageError
 from emulator.fleet.installation import DeviceKeys
 from emulator.headend.conversation import Remark
 from emulator.headend.keeper import Custody, Hierarchy, Keeper, Stage
@@ -148,7 +148,9 @@ def settle_master(session: Session, device: DeviceCustody) -> Steps[None]:
     probe = _data_transfer(device, device.master_key(change.custody.candidate), live)
     try:
         yield from session.action(KEY_TRANSFER, probe)
-    except RefusedError:
+    except RefusedError as error:
+        if not _said_no(error):
+            raise
         change.move(Event.DISPROVEN)
         yield Remark(Note("rotation.master-disproven", (int(device.party),)))
         return
@@ -165,12 +167,14 @@ def _send_master(session: Session, device: DeviceCustody) -> Steps[None]:
     yield Remark(Note("rotation.master-sent", (int(device.party), change.custody.candidate)))
     try:
         yield from session.action(KEY_TRANSFER, _transfer(wrapping, [(KEY_IDS["kek"], candidate)]))
-    except RefusedError:
-        change.move(Event.DISPROVEN)
+    except (RefusedError, NoAnswerError) as error:
+        change.move(Event.DISPROVEN if _said_no(error) else Event.DOUBT)
         raise
-    except NoAnswerError:
-        change.move(Event.DOUBT)
-        raise
+
+
+def _said_no(error: EmulatorError) -> bool:
+    """Whether the device itself refused the transfer: then it has changed nothing. Anything else proves nothing."""
+    return isinstance(error, RefusedError) and error.reason == "action"
 
 
 def _prove_master(device: DeviceCustody) -> None:
@@ -190,12 +194,12 @@ def _change_data(session: Session, device: DeviceCustody) -> Steps[None]:
     transfer = _data_transfer(device, device.master_key(wrapping_generation), candidate)
     try:
         yield from session.action(KEY_TRANSFER, transfer)
-    except RefusedError:
-        change.move(Event.DISPROVEN)
-        if master.in_doubt:
-            master.move(Event.DISPROVEN)
-        raise
-    except NoAnswerError:
+    except (RefusedError, NoAnswerError) as error:
+        if _said_no(error):
+            change.move(Event.DISPROVEN)
+            if master.in_doubt:
+                master.move(Event.DISPROVEN)
+            raise
         change.move(Event.DOUBT)
         if not (yield from proves_candidate(session, device)):
             raise

@@ -31,8 +31,8 @@ PUSH: Final = MethodRef(40, obis("0-0:25.9.0"), 1)
 KEY_TRANSFER: Final = MethodRef(64, obis("0-0:43.0.0"), 2)
 
 AUXILIARY_SCRIPTS: Final = MethodRef(9, obis("0-0:10.0.103"), 1)
-HAN_ERROR: Final = AttributeRef(1, obis("0-0:94.44.60"), 2)
-"""On the hub: the error code of the HAN, empty when there is none. ASSUMED object."""
+HAN_ERROR: Final = AttributeRef(1, obis("0-0:97.97.0"), 2)
+"""On the hub: the error code of the HAN, empty when there is none (the standard's error object, Blue Book 6.2.45)."""
 
 FIRST_READ: Final = DEVICE_NAME
 """What is read to see whether keys work: short, and never secret."""
