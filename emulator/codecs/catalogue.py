@@ -75,8 +75,8 @@ __all__ = ["CATALOGUE", "Frame", "Sample", "current", "use"]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Bytes that are a frame. `source` is where they were published, or "made here". What is not canonical is read as the
-    same value as other bytes, and written as those."""
+    """Bytes that are a frame. `source` is where they were published, or "made here". What is not canonical is read
+    as the same value as other bytes, and written as those."""
 
     name: str
     data: bytes
