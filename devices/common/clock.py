@@ -13,7 +13,7 @@ from typing import Final
 
 from emulator.kernel import chance
 from emulator.kernel.effects import Instant
-from emulator.kernel.time import DAY
+from emulator.kernel.time import SECOND
 
 _BILLION: Final = 1_000_000_000
 
@@ -36,7 +36,8 @@ def keyed(seed: int, device: int, last_set: Instant, offset_ms_most: int, drift_
 
     `device` is a number of this device's own in the estate.
     """
-    since = last_set + chance.bits(seed, "clock.since", device) % (7 * DAY)
-    offset = chance.between(-offset_ms_most, offset_ms_most, seed, "clock.offset", device) * 1_000
-    drift = chance.between(-drift_ppm_most * 1_000, drift_ppm_most * 1_000, seed, "clock.drift", device)
+    luck = chance.bits(seed, "clock", device)
+    since = last_set + (luck >> 42) % (7 * 86_400) * SECOND
+    offset = ((luck & 0x1F_FFFF) % (2 * offset_ms_most + 1) - offset_ms_most) * 1_000
+    drift = (luck >> 21 & 0x1F_FFFF) % (2_000 * drift_ppm_most + 1) - 1_000 * drift_ppm_most
     return Crystal(since, offset, drift)

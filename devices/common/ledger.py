@@ -2,9 +2,10 @@
 
 Between two such moments what a register holds is a closed function of time (`consumption`): so much under the loaded
 calendar, plus what hangs on the auxiliary circuits while they are live. What ends a *regime* is an event: another
-table, the clock set, the supply cut or restored, a circuit switched by hand. Then the ledger writes down what
-every register holds and begins the next regime there. So registers stand in no place and nobody advances them, yet a
-register never runs back over any of these events, and a home that had none of them has no ledger to store.
+table, the clock set, the supply cut or restored, a circuit switched by hand. The ledger writes down the moment and the
+new law, and nothing else: what a register held then follows from the regimes before it, when somebody asks. So
+registers stand in no place and nobody advances them, yet a register never runs back over any of these events, and a
+home that had none of them has no ledger to store.
 
 The obvious other way is to add up intervals as time passes, which wakes every meter every half hour: 6.8 million
 events a day for one cohort, to compute numbers that mostly nobody reads.
@@ -13,12 +14,13 @@ What is shown is whole units (Wh, dm3), truncated per rate as a meter does; the 
 it always agrees with them, and half-hours are differences of the total, so they always agree with it.
 
 All times here are the *meter's* (see `clock`), read in whole seconds. Old regimes are kept so that the load profile can
-still be read across them: at most `REGIMES_MOST`, the oldest go first and take their half-hours with them.
+still be read across them: at most `REGIMES_MOST`; the oldest go first and take their half-hours with them, and what
+the registers held at the end of them is written down then.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from devices.common.consumption import GRAINS, SLOT_S, DayPlan, Load
 from devices.common.tariff import Calendar
@@ -32,12 +34,10 @@ SLOT: Final = SLOT_S * SECOND
 
 @dataclass(slots=True, frozen=True)
 class Circuit:
-    """An auxiliary switch and what hangs on it (None: nothing is wired). Live while a rate in `follows` applies, unless
-    held otherwise."""
+    """An auxiliary switch. Live while a rate in `follows` applies, unless held otherwise."""
 
     switch: int
     follows: frozenset[int]
-    load: Load | None
 
 
 @dataclass(slots=True, frozen=True)
@@ -51,19 +51,25 @@ class Hold:
 
 @dataclass(slots=True)
 class Regime:
-    """The laws in force from `since` to `until`, and what the registers held at `since` (grains by rate).
+    """The laws in force from `since` to `until`.
 
-    `flowing` is False while nothing can flow (supply open, power off, valve shut); `table` names a calendar to the
-    owner.
+    `register` is what the registers held at `since` (grains by rate), where that is written down: for the oldest regime
+    only. `flowing` is False while nothing can flow (supply open, power off, valve shut). `opened` remembers what was
+    computed.
     """
 
     since: Instant
     until: Instant
-    register: dict[int, int]
+    register: dict[int, int] | None
     calendar: Calendar
     flowing: bool = True
     holds: tuple[Hold, ...] = ()
     follows: tuple[frozenset[int], ...] = ()
+    opened: dict[int, int] | None = field(default=None, compare=False, repr=False)
+
+
+Loads: TypeAlias = tuple[Sequence[Load], Sequence[Load | None]]
+"""What always flows, and what hangs on each circuit (None: nothing is wired)."""
 
 
 def _between(load: Load, calendar: Calendar, start_s: int, end_s: int, rates: frozenset[int] | None) -> dict[int, int]:
@@ -82,20 +88,29 @@ def _between(load: Load, calendar: Calendar, start_s: int, end_s: int, rates: fr
 
 
 class Ledger:
-    """The registers of one meter. `loads` always flow; `circuits` while their switch is on."""
+    """The registers of one meter. `make` gives the loads, when they are first needed."""
 
-    __slots__ = ("_cursor", "_cursor_at", "_cursor_of", "_memo", "_memo_at", "circuits", "loads", "regimes")
+    __slots__ = ("_cursor", "_cursor_at", "_cursor_of", "_loads", "_make", "_memo", "_memo_at", "circuits", "regimes")
 
-    def __init__(self, loads: Sequence[Load], circuits: Sequence[Circuit], regimes: list[Regime]) -> None:
+    def __init__(self, make: Callable[[], Loads], circuits: Sequence[Circuit], regimes: list[Regime]) -> None:
         assert regimes
-        self.loads = tuple(loads)
-        self.circuits = tuple(circuits)
+        assert regimes[0].register is not None
+        self.circuits = circuits
         self.regimes = regimes
+        self._make = make
+        self._loads: Loads | None = None
         self._memo: dict[int, int] = {}
-        self._memo_at = -1
+        self._memo_at: Instant = -1
         self._cursor: dict[int, int] = {}
         self._cursor_at: Instant = -1
-        self._cursor_of: Regime | None = None
+        self._cursor_of = -1
+
+    @property
+    def loads(self) -> Loads:
+        """What draws here."""
+        if self._loads is None:
+            self._loads = self._make()
+        return self._loads
 
     @property
     def natural(self) -> bool:
@@ -116,25 +131,26 @@ class Ledger:
 
         What is not given stays; holds that are over are dropped.
         """
-        last = self.regimes[-1]
-        ended = max(ended, last.since)
-        register = self._held(last, ended)
-        last.until = ended
+        regimes = self.regimes
+        last = regimes[-1]
+        last.until = max(ended, last.since)
         standing = last.holds if holds is None else holds
-        self.regimes.append(
+        regimes.append(
             Regime(
                 begins,
                 FOREVER,
-                register,
+                None,
                 last.calendar if calendar is None else calendar,
                 last.flowing if flowing is None else flowing,
                 tuple(hold for hold in standing if hold.until > begins),
                 last.follows if follows is None else follows,
             )
         )
-        del self.regimes[:-REGIMES_MOST]
+        if len(regimes) > REGIMES_MOST:
+            regimes[1].register = self._opening(1)
+            del regimes[0]
         self._memo_at = -1
-        self._cursor_of = None
+        self._cursor_of = -1
 
     def follows(self, regime: Regime, place: int) -> frozenset[int]:
         """The rates during which the circuit at `place` is live under a regime."""
@@ -147,16 +163,16 @@ class Ledger:
         the moment of the jump, one before the oldest kept regime as the beginning of that one.
         """
         if at != self._memo_at:
-            regime = self._regime(at)
-            self._memo = self._held(regime, max(regime.since, min(at, regime.until)))
+            self._memo = self._held(self._place(at), at)
             self._memo_at = at
         return self._memo
 
-    def _regime(self, at: Instant) -> Regime:
-        for regime in reversed(self.regimes):
-            if at >= regime.since:
-                return regime
-        return self.regimes[0]
+    def _place(self, at: Instant) -> int:
+        """Which regime a time belongs to."""
+        for place in range(len(self.regimes) - 1, 0, -1):
+            if at >= self.regimes[place].since:
+                return place
+        return 0
 
     def rates(self, at: Instant) -> dict[int, int]:
         """Whole units by rate, as shown."""
@@ -190,10 +206,11 @@ class Ledger:
         if not regime.flowing or at < regime.since:
             return 0
         day, second = at // DAY, at % DAY // SECOND
-        return sum(load.rate(day, second) for load in self.loads) + sum(
-            circuit.load.rate(day, second)
-            for circuit in self.circuits
-            if circuit.load is not None and self.switch_on(circuit.switch, at)
+        always, wired = self.loads
+        return sum(load.rate(day, second) for load in always) + sum(
+            load.rate(day, second)
+            for circuit, load in zip(self.circuits, wired, strict=True)
+            if load is not None and self.switch_on(circuit.switch, at)
         )
 
     def total_at(self, at: Instant) -> int:
@@ -202,33 +219,47 @@ class Ledger:
 
     def rates_at(self, at: Instant) -> dict[int, int]:
         """The same as `rates`, quicker for profiles, which ask one half-hour after another."""
-        regime = self._regime(at)
-        at = max(regime.since, min(at, regime.until))
-        if regime is self._cursor_of and at == self._cursor_at + SLOT and not self._cursor_at % SLOT:
-            self._advance(regime, self._cursor, self._cursor_at)
-        elif regime is not self._cursor_of or at != self._cursor_at:
-            self._cursor = self._held(regime, at)
-        self._cursor_of, self._cursor_at = regime, at
+        place = self._place(at)
+        if place != self._cursor_of or at != self._cursor_at:
+            regime = self.regimes[place]
+            begun = self._cursor_at
+            next_one = place == self._cursor_of and at == begun + SLOT and not begun % SLOT
+            if next_one and begun >= regime.since and at <= regime.until:
+                self._advance(regime, self._cursor, begun)
+            else:
+                self._cursor = self._held(place, at)
+            self._cursor_of, self._cursor_at = place, at
         return {rate: grains // GRAINS for rate, grains in self._cursor.items()}
 
-    def _held(self, regime: Regime, at: Instant) -> dict[int, int]:
-        """Grains by rate at a time inside a regime."""
-        found = dict(regime.register)
-        start, end = regime.since // SECOND, at // SECOND
+    def _opening(self, place: int) -> dict[int, int]:
+        """Grains by rate at the beginning of a regime: what the one before it ended with."""
+        regime = self.regimes[place]
+        found = regime.register if regime.register is not None else regime.opened
+        if found is None:
+            found = regime.opened = self._held(place - 1, self.regimes[place - 1].until)
+        return found
+
+    def _held(self, place: int, at: Instant) -> dict[int, int]:
+        """Grains by rate at a time; one outside the regime reads as its nearer end."""
+        regime = self.regimes[place]
+        found = dict(self._opening(place))
+        start, end = regime.since // SECOND, min(at, regime.until) // SECOND
         if not regime.flowing or end <= start:
             return found
-        for load in self.loads:
+        always, wired = self.loads
+        for load in always:
             _add(found, _between(load, regime.calendar, start, end, None))
-        for place, circuit in enumerate(self.circuits):
-            if circuit.load is None:
+        for number, circuit in enumerate(self.circuits):
+            hanging = wired[number]
+            if hanging is None:
                 continue
             begun = start
             for hold in regime.holds:
                 if hold.switch == circuit.switch:
                     begun = max(start, min(hold.until // SECOND, end))
                     if hold.on:
-                        _add(found, _between(circuit.load, regime.calendar, start, begun, None))
-            _add(found, _between(circuit.load, regime.calendar, begun, end, self.follows(regime, place)))
+                        _add(found, _between(hanging, regime.calendar, start, begun, None))
+            _add(found, _between(hanging, regime.calendar, begun, end, self.follows(regime, number)))
         return found
 
     def _advance(self, regime: Regime, running: dict[int, int], boundary: Instant) -> None:
@@ -238,16 +269,18 @@ class Ledger:
         day, second = boundary // DAY, boundary % DAY // SECOND
         plan: DayPlan = regime.calendar.plan(day)
         pieces = plan.pieces[second // SLOT_S]
-        for load in self.loads:
+        always, wired = self.loads
+        for load in always:
             flow = load.rate(day, second)
             for begun, to, rate in pieces:
                 running[rate] = running.get(rate, 0) + flow * (to - begun)
         start_s = boundary // SECOND
-        for place, circuit in enumerate(self.circuits):
-            if circuit.load is None:
+        for number, circuit in enumerate(self.circuits):
+            hanging = wired[number]
+            if hanging is None:
                 continue
-            flow = circuit.load.rate(day, second)
-            follows = self.follows(regime, place)
+            flow = hanging.rate(day, second)
+            follows = self.follows(regime, number)
             held, on = start_s, False
             for hold in regime.holds:
                 if hold.switch == circuit.switch:

@@ -92,7 +92,7 @@ class ClockHabits(_Strict, frozen=True, kw_only=True):
     """
 
     last_set: datetime
-    offset_ms_most: Milliseconds = 2_000
+    offset_ms_most: Annotated[int, Meta(ge=0, le=600_000, description="milliseconds")] = 2_000
     drift_ppm_most: Annotated[int, Meta(ge=0, le=200, description="parts per million")] = 4
     adjust_limit_s: Seconds = 0
 

@@ -13,7 +13,7 @@ from devices.common import consumption, contact, frames
 from devices.common.device import CosemDevice
 from devices.common.event_log import Event, Log
 from devices.common.kit import Kit, assemble
-from devices.common.ledger import FOREVER, SLOT, Circuit, Ledger, Regime
+from devices.common.ledger import FOREVER, SLOT, Circuit, Ledger, Loads, Regime
 from devices.common.model import DeviceModel, Home, Spec
 from devices.common.profile import Electricity, Profile, needed
 from devices.common.tariff import BadTableError, Calendar, SwitchingTable, calendar, named
@@ -30,6 +30,12 @@ from emulator.kernel.time import MINUTE, SECOND
 def _kit(profile: Profile, table: SwitchingTable) -> Kit:
     """What a model loaded with a table is made of."""
     return assemble(profile, objects.build(profile, table))
+
+
+@lru_cache(maxsize=256)
+def _circuits(profile: Profile, table: SwitchingTable) -> tuple[Circuit, ...]:
+    """The switches of a model loaded with a table."""
+    return tuple(Circuit(switch, table.switched) for switch in range(1, profile.auxiliary.switches + 1))
 
 
 class ElectricityMeter(CosemDevice):
@@ -76,23 +82,22 @@ class ElectricityMeter(CosemDevice):
         return found
 
     def _make_ledger(self) -> Ledger:
-        habits, aux = self.habits, self.model.profile.auxiliary
-        wiring = self.home.wiring
-        wired = min(wiring.switches, aux.switches) if wiring is not None else 0
-        number, seed = self.installation, self.seed
-        circuits = [
-            Circuit(
-                switch,
-                self.table.switched,
-                consumption.heating(seed, number, switch, aux.heater_w) if switch <= wired else None,
-            )
-            for switch in range(1, aux.switches + 1)
-        ]
         if self._kept is None:
             regimes = [Regime(self.born, FOREVER, {}, self.table.calendar)]
         else:
             regimes = snapshot.unpack(self._kept, self.table.calendar)
-        return Ledger([consumption.electricity(seed, number, habits.mean_day_wh)], circuits, regimes)
+        return Ledger(self._loads, _circuits(self.model.profile, self.table), regimes)
+
+    def _loads(self) -> Loads:
+        """What is plugged in, and what hangs on the switches that this home has wired."""
+        habits, aux = self.habits, self.model.profile.auxiliary
+        wiring = self.home.wiring
+        wired = min(wiring.switches, aux.switches) if wiring is not None else 0
+        number, seed = self.installation, self.seed
+        return [consumption.electricity(seed, number, habits.mean_day_wh)], [
+            consumption.heating(seed, number, switch, aux.heater_w) if switch <= wired else None
+            for switch in range(1, aux.switches + 1)
+        ]
 
     def physics(self) -> Any:
         return self._kept if self._ledger is None else snapshot.pack(self._ledger, self.table.calendar)

@@ -32,7 +32,7 @@ def pack(ledger: Ledger, found: Calendar) -> list[Any] | None:
             [
                 regime.since,
                 _OPEN if regime.until == FOREVER else regime.until - regime.since,
-                [part for item in sorted(regime.register.items()) for part in item],
+                [part for item in sorted((regime.register or {}).items()) for part in item],
                 place,
                 regime.flowing,
                 [[hold.switch, hold.on, _OPEN if hold.until == FOREVER else hold.until] for hold in regime.holds],
@@ -50,11 +50,11 @@ def unpack(kept: Sequence[Any], found: Calendar) -> list[Regime]:
         Regime(
             since,
             FOREVER if lasted == _OPEN else since + lasted,
-            dict(zip(register[::2], register[1::2], strict=True)),
+            dict(zip(register[::2], register[1::2], strict=True)) if number == 0 else None,
             calendars[place],
             flowing,
             tuple(Hold(switch, on, FOREVER if until == _OPEN else until) for switch, on, until in holds),
             tuple(frozenset(rates) for rates in follows),
         )
-        for since, lasted, register, place, flowing, holds, follows in rows
+        for number, (since, lasted, register, place, flowing, holds, follows) in enumerate(rows)
     ]

@@ -13,7 +13,7 @@ from typing import Any
 from devices.common import consumption, contact, frames
 from devices.common.device import CosemDevice
 from devices.common.kit import Kit, assemble
-from devices.common.ledger import FOREVER, SLOT, Ledger, Regime
+from devices.common.ledger import FOREVER, SLOT, Ledger, Loads, Regime
 from devices.common.model import DeviceModel, Home, Spec
 from devices.common.profile import Gas, Profile, needed
 from devices.common.tariff import FLAT
@@ -67,9 +67,11 @@ class GasMeter(CosemDevice):
                 regimes = [Regime(self.born, FOREVER, {}, FLAT.calendar)]
             else:
                 regimes = snapshot.unpack(self._kept)
-            load = consumption.gas(self.seed, self.installation, self.habits.mean_day_dm3)
-            found = self._ledger = Ledger([load], (), regimes)
+            found = self._ledger = Ledger(self._loads, (), regimes)
         return found
+
+    def _loads(self) -> Loads:
+        return [consumption.gas(self.seed, self.installation, self.habits.mean_day_dm3)], ()
 
     def physics(self) -> Any:
         return self._kept if self._ledger is None else snapshot.pack(self._ledger)

@@ -15,7 +15,7 @@ def pack(ledger: Ledger) -> list[Any] | None:
         [
             regime.since,
             0 if regime.until == FOREVER else regime.until - regime.since,
-            regime.register.get(1, 0),
+            (regime.register or {}).get(1, 0),
             regime.flowing,
         ]
         for regime in ledger.regimes
@@ -25,6 +25,6 @@ def pack(ledger: Ledger) -> list[Any] | None:
 def unpack(kept: Sequence[Any]) -> list[Regime]:
     """The regimes back."""
     return [
-        Regime(since, since + lasted if lasted else FOREVER, {1: held}, FLAT.calendar, flowing)
-        for since, lasted, held, flowing in kept
+        Regime(since, since + lasted if lasted else FOREVER, {1: held} if number == 0 else None, FLAT.calendar, flowing)
+        for number, (since, lasted, held, flowing) in enumerate(kept)
     ]

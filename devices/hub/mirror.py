@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from devices.common import clock, consumption, frames
-from devices.common.ledger import FOREVER, SLOT, Ledger, Regime
+from devices.common.ledger import FOREVER, SLOT, Ledger, Loads, Regime
 from devices.common.model import Spec
 from devices.common.profile import Profile, needed
 from devices.common.tariff import FLAT
@@ -135,9 +135,11 @@ class GasMirror:
             else:
                 held = law.total * consumption.GRAINS + law.grains
                 regime = Regime(law.shown, FOREVER, {1: held}, FLAT.calendar, law.state == 1)
-            load = consumption.gas(self._hub.seed, self.installation, needed(self.profile.gas).mean_day_dm3)
-            self._ledger = Ledger([load], (), [regime])
+            self._ledger = Ledger(self._loads, (), [regime])
         return self._ledger
+
+    def _loads(self) -> Loads:
+        return [consumption.gas(self._hub.seed, self.installation, needed(self.profile.gas).mean_day_dm3)], ()
 
     def total(self, now: Instant) -> int:
         """dm3 at the last poll."""

@@ -90,6 +90,7 @@ class CommunicationsHub(CosemDevice):
         "_lost",
         "_mirror",
         "_mirror_server",
+        "_poll_us",
         "_ports",
         "_radio",
         "_waiting",
@@ -111,7 +112,8 @@ class CommunicationsHub(CosemDevice):
         self._bell: Instant = NEVER
         self._held: list[bytes] = []
         self._lost: dict[int, Instant] = {}
-        self._waiting: dict[Party, list[tuple[int, Instant]]] = {}
+        self._waiting: dict[Party, int] = {}
+        self._poll_us = 0
         self._mirror: GasMirror | None = None
         self._mirror_server: Server | None = None
         self._kept_mirror: Any = None
@@ -160,7 +162,8 @@ class CommunicationsHub(CosemDevice):
             self._from_han(port, frame, now)
         if self._outbox:
             self._post(now)
-        self._arm()
+        if self._bell == NEVER:
+            self._arm()
         return effects
 
     def wake(self, now: Instant) -> Effects:
@@ -216,6 +219,7 @@ class CommunicationsHub(CosemDevice):
             habits.attach_ms_least, habits.attach_ms_most, self.seed, "hub.attach", self.installation, now // SECOND
         )
         self._radio.attach(now + took * MILLISECOND)
+        self._arm()
         self.note("hub.attaching", took)
 
     def _attached(self, now: Instant) -> None:
@@ -283,7 +287,7 @@ class CommunicationsHub(CosemDevice):
         party = self._ports.get(destination)
         if party is not None:
             if self._reachable(party, wrapper, now):
-                self._expect(party, wrapper.source, now)
+                self._expect(party, now)
                 self._effects.append(Send(_PORTS[party], frame))
             return
         if destination == profile.addressing.sap:
@@ -310,12 +314,15 @@ class CommunicationsHub(CosemDevice):
         self._effects.append(Send(WAN, WRAPPER.build(Wrapper(wrapper.destination, wrapper.source, apdu))))
         return False
 
-    def _expect(self, party: Party, client_sap: int, now: Instant) -> None:
+    def _expect(self, party: Party, now: Instant) -> None:
         """Stay awake for the answer: a sleepy meter hears at its next poll only."""
         due = now + self.habits.han_patience_s * SECOND
-        if party is Party.GAS and self.mirror is not None:
-            due += self.mirror.poll_us
-        self._waiting.setdefault(party, []).append((client_sap, due))
+        if party is Party.GAS:
+            if not self._poll_us:
+                mirror = self.mirror
+                self._poll_us = mirror.poll_us if mirror is not None else SECOND
+            due += self._poll_us
+        self._waiting[party] = self._waiting.get(party, 0) + 1
         self._radio.waiting = max(self._radio.waiting, due)
 
     def _from_han(self, port: Port, frame: bytes, now: Instant) -> None:
@@ -337,14 +344,14 @@ class CommunicationsHub(CosemDevice):
 
     def _answer(self, party: Party, frame: bytes, now: Instant) -> None:
         """A meter's answer, unchanged."""
-        radio = self._radio
-        client_sap = frame[4] << 8 | frame[5]
-        waiting = self._waiting.get(party, [])
-        for place, (client, _) in enumerate(waiting):
-            if client == client_sap:
-                del waiting[place]
-                break
-        radio.waiting = max((due for each in self._waiting.values() for _, due in each), default=0)
+        radio, waiting = self._radio, self._waiting
+        left = waiting.get(party, 0) - 1
+        if left > 0:
+            waiting[party] = left
+        elif left == 0:
+            del waiting[party]
+            if not waiting:
+                radio.waiting = 0
         if radio.state is not State.AWAKE:
             self.note("hub.too-late", int(party), len(frame))
             return
