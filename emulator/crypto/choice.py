@@ -9,7 +9,6 @@ import logging
 import os
 from functools import cache
 from importlib import import_module
-from multiprocessing import parent_process
 from typing import Final, Literal, TypeAlias
 
 from emulator.errors import InputError
@@ -22,7 +21,7 @@ INTERFACE: Final = 1
 _CURE: Final = "install a C compiler and the Python headers, then install this package again"
 
 
-def _native_fault() -> str | None:
+def native_fault() -> str | None:
     """Why the compiled core cannot be used, or None."""
     try:
         native = import_module("emulator._native")
@@ -44,11 +43,13 @@ def backend() -> Backend:
         raise InputError(f"SMETS1_BACKEND is {asked!r}; it can be 'native' or 'cryptography'")
     if asked == "cryptography":
         return "cryptography"
-    fault = _native_fault()
+    fault = native_fault()
     if fault is None:
         return "native"
     if asked == "native" or os.environ.get("SMETS1_REQUIRE_NATIVE", "") not in ("", "0"):
         raise InputError(f"{fault}; {_CURE}")
+    from multiprocessing import parent_process  # only here: this module is imported by everything
+
     if parent_process() is None:
         logging.getLogger("emulator.crypto").warning("%s; using `cryptography`, slower. To mend: %s", fault, _CURE)
     return "cryptography"

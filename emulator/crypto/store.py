@@ -150,7 +150,7 @@ class StoreBase(ABC):
     def open_batch(
         self, indices: Sequence[int], security_control: int, counters: Sequence[int], texts: Sequence[bytes]
     ) -> list[bytes | EmulatorError]:
-        """`open` for each, in the order given."""
+        """`open` for each, in the order given; a ReplayError says what is acceptable after the whole batch."""
 
     @abstractmethod
     def gmac_batch(

@@ -341,9 +341,13 @@ class ContextStore(StoreBase):
     def open_batch(
         self, indices: Sequence[int], security_control: int, counters: Sequence[int], texts: Sequence[bytes]
     ) -> list[bytes | EmulatorError]:
-        return self._each(
+        answers = self._each(
             lambda index, counter, text: self.open(index, security_control, counter, text), indices, counters, texts
         )
+        return [
+            ReplayError(self.counters(index)[1]) if isinstance(answer, ReplayError) else answer
+            for index, answer in zip(indices, answers, strict=True)
+        ]
 
     def gmac_batch(
         self, indices: Sequence[int], challenges: Sequence[bytes]
