@@ -103,7 +103,7 @@ class Takeover:
             try:
                 yield from self._test(target)
             except RefusedError as error:
-                if target.party is not Party.GAS or not (yield from self._gas_link_lost(error)):
+                if error.reason != "exception" or not (yield from self._gas_link_lost(target)):
                     raise
                 # TMAD lets the electricity leg go on alone when the gas leg fails on the HAN.
                 self._targets.remove(target)
@@ -130,31 +130,43 @@ class Takeover:
     # Testing: can the device be reached under the keys handed over, and is it what the record says?
 
     def _test(self, target: Target) -> Steps[None]:
-        yield from self._learn_counter(target)
-        try:
-            yield from associate(target.session, target.custody)
-        except RefusedError as error:
-            yield Remark(Note("takeover.keys-refused", (int(target.party), error.reason, str(error.detail))))
-            if error.reason in COUNTER_REASONS:
-                raise CauseError("MF10:counter") from error
-            raise CauseError("MF13:keys-lost" if target.custody.touched else "MF10:wrong-key") from error
+        yield from self._associate_as_recorded(target)
         session, spec = target.session, target.device.spec
-        name = yield from session.get(services.DEVICE_NAME)
+        wanted = [services.DEVICE_NAME, services.FIRMWARE, services.CLOCK]
+        if target.party is not Party.HUB:
+            wanted.append(services.SUPPLY)
+        name, firmware, clock, *supply = yield from session.get_list(tuple(wanted))
         if spec.serial.encode("ascii") not in bytes(name.value):
             raise CauseError("MF10:configuration")
-        firmware = yield from session.get(services.FIRMWARE)
         if bytes(firmware.value) != spec.firmware.encode("ascii"):
             raise CauseError("MF10:firmware")
-        clock = yield from session.get(services.CLOCK)
-        yield Remark(Note("takeover.clock", (int(target.party), self._drift(clock))))
-        if target.party is not Party.HUB:
-            supply = yield from session.get(services.SUPPLY)
-            yield Remark(Note("takeover.supply", (int(target.party), int(supply.value))))
+        found = (int(target.party), self._drift(clock), *(int(state.value) for state in supply))
+        yield Remark(Note("takeover.tested", found))
         if target.party is Party.ELECTRICITY and self._record.wiring is not None:
             calendar = yield from session.get(services.CALENDAR)
             if not self._is_recorded_table(calendar):
                 raise CauseError("MF10:configuration")
             yield from self._check_switches(session, "MF10:configuration")
+
+    def _associate_as_recorded(self, target: Target) -> Steps[None]:
+        """Associate from the recorded counter on; if the device wants a higher one, ask it without security and go on
+        from there."""
+        try:
+            yield from associate(target.session, target.custody)
+        except RefusedError as error:
+            if error.reason == "exception" and (yield from self._gas_link_lost(target)):
+                raise
+            if error.reason not in COUNTER_REASONS:
+                yield Remark(Note("takeover.keys-refused", (int(target.party), error.reason, str(error.detail))))
+                raise CauseError("MF13:keys-lost" if target.custody.touched else "MF10:wrong-key") from error
+        else:
+            return
+        yield from target.public.open()
+        counter = yield from target.public.get(services.INVOCATION_COUNTER)
+        yield from target.public.close()
+        if not target.session.raise_counter(int(counter.value)):
+            raise CauseError("MF10:counter")
+        yield from associate(target.session, target.custody)
 
     def _is_recorded_table(self, days: Data) -> bool:
         """Does the meter's day profile table switch at the times of the table the record names, every day?
@@ -173,25 +185,16 @@ class Takeover:
         except (AttributeError, IndexError, TypeError):  # not a day profile table at all
             return False
 
-    def _learn_counter(self, target: Target) -> Steps[None]:
-        """Ask, without security, which counter the device will accept; ours may only rise."""
-        yield from target.public.open()
-        counter = yield from target.public.get(services.INVOCATION_COUNTER)
-        yield from target.public.close()
-        if not target.session.raise_counter(int(counter.value)):
-            raise CauseError("MF10:counter")
-
     def _drift(self, clock: Data) -> int:
         """How far the device's clock is ahead of ours, in whole seconds."""
         shown = moment.decode(bytes(clock.value))
         return 0 if shown is None else round((shown - self._now) / SECOND)
 
-    def _gas_link_lost(self, error: RefusedError) -> Steps[bool]:
+    def _gas_link_lost(self, target: Target) -> Steps[bool]:
         """Does the hub say that the gas meter cannot be reached?"""
-        if error.reason != "exception":
+        if target.party is not Party.GAS:
             return False
-        hub = self._targets[0]
-        told = yield from hub.session.get(services.HAN_ERROR)
+        told = yield from self._targets[0].session.get(services.HAN_ERROR)
         return bytes(told.value) == b"GT01"
 
     # Alerts
@@ -222,8 +225,9 @@ class Takeover:
         table = tariffs.tables()[wiring.tariff]
         wanted = table.live(self._now)
         near = table.live(self._now - AUXILIARY_TOLERANCE_US) != wanted
-        for switch in range(1, wiring.switches + 1):
-            state = yield from session.get(services.auxiliary(switch))
+        switches = range(1, wiring.switches + 1)
+        states = yield from session.get_list(tuple(services.auxiliary(switch) for switch in switches))
+        for switch, state in zip(switches, states, strict=True):
             if bool(state.value) != wanted and not near:
                 yield Remark(Note("takeover.switch-astray", (switch, int(wanted))))
                 raise CauseError(cause)

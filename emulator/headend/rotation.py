@@ -91,13 +91,14 @@ class Change:
 class DeviceCustody:
     """What one keeper believes of one device, with the keys themselves at hand: the rotation's working set."""
 
-    __slots__ = ("data", "handed_over", "installation", "keeper", "master", "party")
+    __slots__ = ("_derived", "data", "handed_over", "installation", "keeper", "master", "party")
 
     def __init__(self, keeper: Keeper, installation: int, party: Party, handed_over: DeviceKeys) -> None:
         self.keeper = keeper
         self.installation = installation
         self.party = party
         self.handed_over = handed_over
+        self._derived: dict[int, DeviceKeys] = {}
         self.data = Change(keeper.custody(installation, party, Hierarchy.DATA))
         self.master = Change(keeper.custody(installation, party, Hierarchy.MASTER))
 
@@ -108,7 +109,11 @@ class DeviceCustody:
 
     def data_keys(self, generation: int) -> DeviceKeys:
         """EK and AK of a generation."""
-        return self.keeper.data_keys(self.installation, self.party, generation, self.handed_over)
+        keys = self._derived.get(generation)
+        if keys is None:
+            keys = self.keeper.data_keys(self.installation, self.party, generation, self.handed_over)
+            self._derived[generation] = keys
+        return keys
 
     def master_key(self, generation: int) -> bytes:
         """KEK of a generation. Raises RefusedError when the old operator had none."""

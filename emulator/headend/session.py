@@ -109,6 +109,14 @@ class Session:
         value: Data = yield from self._repeat(lambda: self.client.get(reference))
         return value
 
+    def get_list(self, references: tuple[AttributeRef, ...]) -> Steps[list[Data]]:
+        """Read several attributes in one request. Raises RefusedError for the first that is not given."""
+        results = yield from self._repeat(lambda: self.client.get_list(references))
+        for result in results:
+            if not isinstance(result, Data):
+                raise RefusedError("access", int(result))
+        return list(results)
+
     def set(self, reference: AttributeRef, data: Data) -> Steps[None]:
         """Write an attribute. Writing the same value twice is harmless, so it is repeated like a read."""
         yield from self._repeat(lambda: self.client.set(reference, data))
