@@ -213,7 +213,7 @@ class ListedHomes:
             for index, line in enumerate(iter(lambda: stream.readline(LINE_MOST), b"")):
                 try:
                     home = _HOME.decode(line)
-                except msgspec.MsgspecError as error:
+                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                     raise self._wrong(index + 2, str(error)) from error
                 objection = _objection(home, header.recipe, combinations.keys())
                 if objection:
@@ -231,7 +231,7 @@ class ListedHomes:
     def _header(self, line: bytes) -> Header:
         try:
             header = _HEADER.decode(line)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise self._wrong(1, str(error)) from error
         if header.format != FORMAT or header.version != 1:
             raise self._wrong(1, f"format {header.format!r} version {header.version}; this reads {FORMAT} version 1")

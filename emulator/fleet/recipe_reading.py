@@ -58,7 +58,7 @@ def read(file: Path) -> Recipe:
         raise InputError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError is a ValueError; so is an absurd number
         cure = "import a list first (smets1 estate import)" if file.suffix == ".csv" else "see https://toml.io"
         raise InputError(f"{file}: not TOML: {error}; {cure}") from error
     return convert(document, str(file))

@@ -78,7 +78,10 @@ def table(file: Path, columns: dict[str, bool], mistakes: Mistakes) -> Iterator[
     if first is None or not first.strip():
         raise InputError(f"{file}: empty; put the column names into the first line (smets1 estate example-csv)")
     delimiter = max(_DELIMITERS, key=first.count)
-    names = _names(next(csv.reader([first], delimiter=delimiter), []), columns, mistakes)
+    try:
+        names = _names(next(csv.reader([first], delimiter=delimiter), []), columns, mistakes)
+    except csv.Error as error:
+        raise InputError(f"{file}: line 1: {error}; put plain column names into the first line") from error
     mistakes.finish()
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     rows = 0

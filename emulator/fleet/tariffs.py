@@ -88,7 +88,7 @@ def read(file: Path) -> dict[str, SwitchingTable]:
     """All tables of a file. Raises InputError naming file, table and cure."""
     try:
         document = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: {error}; put readable TOML there") from error
     return {name: _table(file, name, body) for name, body in document.items()}
 

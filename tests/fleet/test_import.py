@@ -287,6 +287,7 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, delimiter: str, newline
         ("installation".encode("utf-16"), "UTF-16"),
         (b"PK\x03\x04rest", "spreadsheet"),
         (b"a" * 70_000, "longer than"),
+        (b"installation,sup\rplier\n1,2\n", "line 1"),
     ],
 )
 def test_what_is_no_csv_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -312,7 +313,7 @@ def test_a_list_without_homes_is_refused(tmp_path: Path) -> None:
     assert "no homes" in told(file)[0]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 2_000))
 def test_damage_never_escapes(tmp_path: Path, junk: bytes, at: int) -> None:
     """Any bytes anywhere in a list: it is read, or refused with an InputError, and nothing else happens."""

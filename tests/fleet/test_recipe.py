@@ -122,7 +122,20 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     assert "after_s" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"a = ", b"\x00", b"x" * (1 << 21), b"[[homes]]"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff\xfe",
+        b"a = ",
+        b"\x00",
+        b"x" * (1 << 21),
+        b"[[homes]]",
+        b"a = " + b"[" * 99_999,
+        b"a = " + b"9" * 9_999,
+    ],
+    ids=["empty", "utf-16", "cut", "nul", "huge", "homes", "nested", "number"],
+)
 def test_rubbish_is_refused_in_one_message(tmp_path: Path, content: bytes) -> None:
     """Empty, wrongly encoded, cut, huge: an InputError that names the file."""
     file = tmp_path / "rubbish.toml"
