@@ -347,6 +347,25 @@ def test_a_damaged_estate_file_is_refused(tmp_path: Path, data: st.DataObject) -
         estates.open_estate(str(bad))
 
 
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(min_size=1, max_size=4), st.integers(0, 9_000))
+def test_a_bent_estate_file_is_refused_or_works(tmp_path: Path, junk: bytes, at: int) -> None:
+    """Bytes changed anywhere: an InputError when it is opened, or an estate that answers for every home."""
+    whole = tmp_path / "whole.jsonl"
+    if not whole.exists():
+        imported(write(tmp_path / "a.csv", rows()), whole)
+    good = whole.read_bytes()
+    bad = tmp_path / "bad.jsonl"
+    bad.write_bytes(good[:at] + junk + good[at + len(junk) :])
+    try:
+        estate = estates.open_estate(str(bad))
+    except InputError:
+        return
+    for number in range(estate.installations):
+        home = estate.installation(number)
+        estate.validate(home, estate.smso(home), estate.start)
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
