@@ -106,10 +106,12 @@ class CellCampaign:
             at = midnight + settings.opens_us + turn * settings.open_us // started
             self._schedule(self._waiting.popleft(), at)
         world.run_until(midnight + DAY)
-        after = self._ended()
+        migrated, failed, unrecoverable = (now - then for now, then in zip(self._ended(), before, strict=True))
         return DayReport(
-            started,
-            *(now - then for now, then in zip(after, before, strict=True)),
+            started=started,
+            migrated=migrated,
+            failed=failed,
+            unrecoverable=unrecoverable,
             alerts=self.cell.journal.counts.get("headend.alert", 0) - alerts,
             waiting=len(self._waiting),
             open=len(self._open),

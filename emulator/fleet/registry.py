@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from emulator.errors import InputError
+from emulator.kernel.machine import Machine
 
 if TYPE_CHECKING:
     from emulator.crypto.keys import ContextStore
     from emulator.fleet.installation import DeviceSpec, Installation
     from emulator.han.sleepy import Sleepy
-    from emulator.kernel.machine import Machine, Party
+    from emulator.kernel.machine import Party
 
 GROUP: Final = "smets1.devices"
 _OWN: Final = "devices.catalogue:MODELS"
 
 
-class StoredMachine(Protocol):
-    """A machine that can be put back into a row: see `emulator.kernel.machine.Machine`."""
+class StoredMachine(Machine, Protocol):
+    """A machine that can be put back into a row."""
 
     def snapshot(self) -> bytes:
         """Everything that deviates from the model; b"" when nothing does."""
@@ -39,6 +40,10 @@ class DeviceModel(Protocol):
     def name(self) -> str: ...
     @property
     def party(self) -> "Party": ...
+    @property
+    def profile(self) -> Any:
+        """The model as data, with at least `addressing` (`sap`, `management`, `public`), `gas` and `auxiliary`."""
+        ...
 
     def create(
         self,
@@ -49,7 +54,7 @@ class DeviceModel(Protocol):
         contexts: Mapping[int, int],
         seed: int,
         state: bytes | None = None,
-    ) -> "Machine":
+    ) -> StoredMachine:
         """A device of this model in a home, as found or as `state` (what `snapshot` gave) says."""
         ...
 

@@ -36,7 +36,8 @@ first three fields, so the rest is never compared, and ties at one instant break
 class Wire(Protocol):
     """What lies behind a port. `stages` is how many legs a payload travels."""
 
-    stages: int
+    @property
+    def stages(self) -> int: ...
 
     def carry(
         self, stage: int, installation: int, payload: Any, now: Instant, number: int
