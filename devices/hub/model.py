@@ -244,9 +244,12 @@ class CommunicationsHub(CosemDevice):
         self._radio.sleep(now)
         self._waiting.clear()
         self.drop()
+        self.note("hub.asleep")
+
+    def drop_associations(self) -> None:
+        super().drop_associations()
         if self._mirror_server is not None:
             self._mirror_server.drop()
-        self.note("hub.asleep")
 
     def _arm(self) -> None:
         """Ask to be woken at the next deadline, if no earlier wake is outstanding."""
