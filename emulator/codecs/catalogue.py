@@ -48,7 +48,7 @@ from emulator.codecs.get import (
     GetResponseBlock,
     GetResponseList,
 )
-from emulator.codecs.glo import GENERAL_DED, GENERAL_GLO, GLO, Ciphered, GeneralCiphered
+from emulator.codecs.glo import GENERAL_DED, GENERAL_GLO, GLO, TAGS, Ciphered, GeneralCiphered
 from emulator.codecs.hdlc import HDLC, HDLC_FRAME
 from emulator.codecs.initiate import INITIATE_REQUEST, INITIATE_RESPONSE, InitiateRequest, InitiateResponse
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
@@ -70,7 +70,7 @@ from emulator.codecs.set import (
 from emulator.codecs.udp import UDP, UDP_FRAME
 from emulator.codecs.wrapper import WRAPPER, Wrapper
 
-__all__ = ["CATALOGUE", "Frame", "Sample", "current", "use"]
+__all__ = ["BY_TAG", "CATALOGUE", "Frame", "Sample", "current", "use"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One line of the catalogue. `values` are the types a parse may return; `standard` is the folder of the samples."""
+    """One line of the catalogue. `values` are the types a parse may return; `standard` is the folder of the samples;
+    `tags` the first bytes by which an APDU of this kind is known."""
 
     codec: Codec[Any]
     title: str
     values: tuple[type, ...]
     standard: str = "dlms"
+    tags: frozenset[int] = frozenset()
 
     @property
     def name(self) -> str:
@@ -122,28 +124,34 @@ def _samples(fixture: str) -> tuple[Sample, ...]:
     )
 
 
+def _apdu(codec: Codec[Any], title: str, values: tuple[type, ...], *tags: int) -> Frame:
+    return Frame(codec, title, values, "dlms", frozenset(tags))
+
+
 _LINES: Final = (
     Frame(WRAPPER, "COSEM wrapper", (Wrapper,), "wrapper"),
     Frame(HDLC_FRAME, "HDLC frame, format type 3", (HDLC,), "hdlc"),
-    Frame(AARQ_FRAME, "association request", (AARQ,)),
-    Frame(AARE_FRAME, "association response", (AARE,)),
-    Frame(RLRQ_FRAME, "release request", (RLRQ,)),
-    Frame(RLRE_FRAME, "release response", (RLRE,)),
-    Frame(INITIATE_REQUEST, "initiate request", (InitiateRequest,)),
-    Frame(INITIATE_RESPONSE, "initiate response", (InitiateResponse,)),
-    Frame(GET_REQUEST, "get request", (GetRequest, GetRequestNext, GetRequestList)),
-    Frame(GET_RESPONSE, "get response", (GetResponse, GetResponseBlock, GetResponseList)),
-    Frame(
+    _apdu(AARQ_FRAME, "association request", (AARQ,), 0x60),
+    _apdu(AARE_FRAME, "association response", (AARE,), 0x61),
+    _apdu(RLRQ_FRAME, "release request", (RLRQ,), 0x62),
+    _apdu(RLRE_FRAME, "release response", (RLRE,), 0x63),
+    _apdu(INITIATE_REQUEST, "initiate request", (InitiateRequest,), 0x01),
+    _apdu(INITIATE_RESPONSE, "initiate response", (InitiateResponse,), 0x08),
+    _apdu(GET_REQUEST, "get request", (GetRequest, GetRequestNext, GetRequestList), 0xC0),
+    _apdu(GET_RESPONSE, "get response", (GetResponse, GetResponseBlock, GetResponseList), 0xC4),
+    _apdu(
         SET_REQUEST,
         "set request",
         (SetRequest, SetRequestFirstBlock, SetRequestBlock, SetRequestList, SetRequestListFirstBlock),
+        0xC1,
     ),
-    Frame(
+    _apdu(
         SET_RESPONSE,
         "set response",
         (SetResponse, SetResponseBlock, SetResponseLastBlock, SetResponseLastBlockList, SetResponseList),
+        0xC5,
     ),
-    Frame(
+    _apdu(
         ACTION_REQUEST,
         "action request",
         (
@@ -154,18 +162,20 @@ _LINES: Final = (
             ActionRequestListFirstBlock,
             ActionRequestBlock,
         ),
+        0xC3,
     ),
-    Frame(
+    _apdu(
         ACTION_RESPONSE,
         "action response",
         (ActionResponse, ActionResponseBlock, ActionResponseList, ActionResponseNext),
+        0xC7,
     ),
-    Frame(EXCEPTION_RESPONSE, "exception response", (ExceptionResponse,)),
-    Frame(CONFIRMED_SERVICE_ERROR, "confirmed service error", (ConfirmedServiceError,)),
-    Frame(DATA_NOTIFICATION, "data notification", (DataNotification,)),
-    Frame(GLO, "ciphered APDU, glo- or ded-", (Ciphered,)),
-    Frame(GENERAL_GLO, "general-glo-ciphering", (GeneralCiphered,)),
-    Frame(GENERAL_DED, "general-ded-ciphering", (GeneralCiphered,)),
+    _apdu(EXCEPTION_RESPONSE, "exception response", (ExceptionResponse,), 0xD8),
+    _apdu(CONFIRMED_SERVICE_ERROR, "confirmed service error", (ConfirmedServiceError,), 0x0E),
+    _apdu(DATA_NOTIFICATION, "data notification", (DataNotification,), 0x0F),
+    _apdu(GLO, "ciphered APDU, glo- or ded-", (Ciphered,), *TAGS),
+    _apdu(GENERAL_GLO, "general-glo-ciphering", (GeneralCiphered,), 0xDB),
+    _apdu(GENERAL_DED, "general-ded-ciphering", (GeneralCiphered,), 0xDC),
     Frame(DATA, "A-XDR data", (Data,)),
     Frame(IPV4_FRAME, "IPv4 packet", (IPv4,), "internet"),
     Frame(UDP_FRAME, "UDP datagram", (UDP,), "internet"),
@@ -174,3 +184,6 @@ _LINES: Final = (
 )
 
 CATALOGUE: Final[dict[str, Frame]] = {line.name: line for line in _LINES}
+
+BY_TAG: Final[dict[int, Frame]] = {tag: line for line in _LINES for tag in line.tags}
+"""The frame of an APDU by its first byte."""
