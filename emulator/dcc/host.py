@@ -111,7 +111,7 @@ class CampaignHost:
         return CellEnd(
             digest=cell.digest(),
             link_digest=log.digest(),
-            columns=cell.rows.table,
+            columns=cell.rows.columns(),
             exchanges=cell.desk.exchanges,
             logged_exchanges=log.exchanges,
             ways={

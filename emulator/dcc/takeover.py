@@ -142,9 +142,11 @@ class Takeover:
             raise CauseError("MF10:firmware")
         found = (int(target.party), self._drift(clock), *(int(state.value) for state in supply))
         yield Remark(Note("takeover.tested", found))
-        if target.party is Party.ELECTRICITY and self._record.wiring is not None:
+        wiring = self._record.wiring
+        if target.party is Party.ELECTRICITY and wiring is not None:
+            # On SMETS1 the auxiliary switches follow the tariff: another table is a home heated at other hours.
             calendar = yield from session.get(services.CALENDAR)
-            if not self._is_recorded_table(calendar):
+            if not tariffs.tables()[wiring.tariff].agrees(calendar):
                 raise CauseError("MF10:configuration")
             yield from self._check_switches(session, "MF10:configuration")
 
@@ -167,23 +169,6 @@ class Takeover:
         if not target.session.raise_counter(int(counter.value)):
             raise CauseError("MF10:counter")
         yield from associate(target.session, target.custody)
-
-    def _is_recorded_table(self, days: Data) -> bool:
-        """Does the meter's day profile table switch at the times of the table the record names, every day?
-
-        On SMETS1 the auxiliary switches follow the tariff, so a difference here is a home heated at other hours.
-        """
-        wiring = self._record.wiring
-        assert wiring is not None
-        wanted = tariffs.tables()[wiring.tariff].day
-        try:
-            return all(
-                tuple((moment.time_of_day(action.value[0].value) // MINUTE, action.value[2].value) for action in actions)
-                == wanted
-                for actions in (day.value[1].value for day in days.value)
-            )
-        except (AttributeError, IndexError, TypeError):  # not a day profile table at all
-            return False
 
     def _drift(self, clock: Data) -> int:
         """How far the device's clock is ahead of ours, in whole seconds."""

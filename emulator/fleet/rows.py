@@ -97,11 +97,6 @@ class Rows:
         """All columns of the whole cell as an array of `ROW`, in the order of numbers: a copy, fit to be sent away."""
         return self._columns.copy()
 
-    @property
-    def table(self) -> Column:
-        """All columns of the whole cell; a view, in the order of numbers."""
-        return self._columns
-
     def column(self, name: str) -> Column:
         """A column of the whole cell; a view, in the order of numbers."""
         column: Column = self._columns[name]

@@ -338,7 +338,7 @@ class AuxiliaryHandle:
     @property
     def physically_closed(self) -> bool:
         """Whether current can flow, asked of the relay itself."""
-        return bool(self._meter.physical.auxiliary_closed(self.switch, self._meter._world.instant))
+        return bool(self._meter.physical.auxiliary(self.switch, self._meter._world.instant))
 
     def _do(self, wish: str, minutes: int) -> None:
         model = registry.model(self._meter._installation.device(Party.ELECTRICITY).model)  # type: ignore[union-attr]
