@@ -1,32 +1,30 @@
 """The dissector: any frame of the catalogue as a tree of names, values and what they mean.
 
 It walks the typed value a codec returns, so a new frame shows itself without a line here; what is added below are
-meanings (`_MEANINGS`), and which field carries which other frame (`carried`). A part that should be a frame and is none
+meanings (`MEANINGS`), and which field carries which other frame (`carried`). A part that should be a frame and is none
 becomes a node that says why: a dissector is used on broken frames most of all.
 
 It holds no keys. Whoever has some passes an `Opener`; what that opens is dissected in its place.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from emulator.codecs import names
-from emulator.codecs.acse import AARE, AARQ, AssociationResult, Context, Diagnostic, Mechanism
+from emulator.codecs.acse import AARE, AARQ
 from emulator.codecs.action import ActionResponse, ActionResponseList, ActionResult, MethodRef
 from emulator.codecs.axdr import Data, Tag
 from emulator.codecs.catalogue import BY_TAG, CATALOGUE
 from emulator.codecs.datum import CompactArray
 from emulator.codecs.esp import ESP
-from emulator.codecs.exception import ExceptionResponse, ServiceError, StateError
-from emulator.codecs.get import AttributeRef, DataAccessResult, GetResponse, GetResponseBlock, GetResponseList
+from emulator.codecs.get import AttributeRef
 from emulator.codecs.glo import DEDICATED, Ciphered, GeneralCiphered
-from emulator.codecs.hdlc import HDLC, LLC_REQUEST, LLC_RESPONSE, SNRM, UA, address_numbers
-from emulator.codecs.initiate import InitiateRequest, InitiateResponse
+from emulator.codecs.hdlc import HDLC, LLC_REQUEST, LLC_RESPONSE, SNRM, UA
 from emulator.codecs.ipv4 import IPv4
+from emulator.codecs.meanings import HEX_WIDTHS, MEANINGS, text_of
 from emulator.codecs.mpls import MPLS
-from emulator.codecs.set import SetResponse, SetResponseLastBlock, SetResponseLastBlockList, SetResponseList
 from emulator.codecs.udp import UDP
 from emulator.codecs.wrapper import Wrapper, split
 from emulator.errors import FrameError
@@ -115,94 +113,6 @@ def dissect(data: bytes, *, kind: str | None = None, opener: Opener | None = Non
     raise first
 
 
-# Meanings -------------------------------------------------------------------------------------------------------------
-
-
-def _result(value: Any) -> str:
-    return names.enumerated(DataAccessResult, value) if isinstance(value, int) else ""
-
-
-def _address(value: int) -> str:
-    return ".".join(str(byte) for byte in value.to_bytes(4, "big"))
-
-
-def _hdlc_address(value: bytes) -> str:
-    upper, lower = address_numbers(value)
-    return f"{upper}" if lower is None else f"logical {upper}, physical {lower}"
-
-
-def _title(value: bytes | None) -> str:
-    if value is not None and len(value) == 8 and value[:3].isalpha() and value[:3].isascii():
-        return f"maker {value[:3].decode()}"
-    return ""
-
-
-def _text_of(value: bytes | None) -> str:
-    return repr(value.decode("ascii")) if value and value.isascii() and value.decode("ascii").isprintable() else ""
-
-
-def _numbers(kind: Any) -> Callable[[Any], str]:
-    return lambda value: "" if value is None else names.enumerated(kind, value)
-
-
-def _diagnostic(value: int) -> str:
-    return names.enumerated(Diagnostic, value)
-
-
-_MEANINGS: Final[dict[tuple[type, str], Callable[[Any], str]]] = {
-    (AARQ, "context"): _numbers(Context),
-    (AARQ, "mechanism"): _numbers(Mechanism),
-    (AARQ, "calling_title"): _title,
-    (AARQ, "authentication"): _text_of,
-    (AARE, "context"): _numbers(Context),
-    (AARE, "result"): _numbers(AssociationResult),
-    (AARE, "diagnostic_source"): lambda value: "service user" if value == 1 else "service provider",
-    (AARE, "diagnostic"): _diagnostic,
-    (AARE, "mechanism"): _numbers(Mechanism),
-    (AARE, "responding_title"): _title,
-    (AARE, "authentication"): _text_of,
-    (InitiateRequest, "conformance"): names.conformance,
-    (InitiateResponse, "conformance"): names.conformance,
-    (InitiateResponse, "vaa"): lambda value: "logical names" if value == 7 else "",
-    (AttributeRef, "class_id"): lambda value: names.CLASSES.get(value, ""),
-    (MethodRef, "class_id"): lambda value: names.CLASSES.get(value, ""),
-    (AttributeRef, "logical_name"): names.obis,
-    (MethodRef, "logical_name"): names.obis,
-    (GetResponse, "result"): _result,
-    (GetResponseBlock, "result"): _result,
-    (GetResponseList, "results"): _result,
-    (SetResponse, "result"): _result,
-    (SetResponseLastBlock, "result"): _result,
-    (SetResponseLastBlockList, "results"): _result,
-    (SetResponseList, "results"): _result,
-    (ActionResponse, "result"): _numbers(ActionResult),
-    (ActionResponse, "data"): _result,
-    (ExceptionResponse, "state_error"): _numbers(StateError),
-    (ExceptionResponse, "service_error"): _numbers(ServiceError),
-    (Ciphered, "tag"): names.ciphered,
-    (Ciphered, "security_control"): names.security_control,
-    (GeneralCiphered, "security_control"): names.security_control,
-    (GeneralCiphered, "system_title"): _title,
-    (IPv4, "source"): _address,
-    (IPv4, "destination"): _address,
-    (IPv4, "protocol"): lambda value: names.PROTOCOLS.get(value, ""),
-    (HDLC, "destination"): _hdlc_address,
-    (HDLC, "source"): _hdlc_address,
-    (HDLC, "control"): names.hdlc_control,
-}
-
-_HEX_WIDTHS: Final = {
-    "invoke": 2,
-    "security_control": 2,
-    "tag": 2,
-    "conformance": 6,
-    "control": 2,
-    "checksum": 4,
-    "spi": 8,
-}
-"""Fields people write in hex, and how many digits."""
-
-
 class _Walk:
     """One dissection: the opener, and the system title the frames passed so far have named."""
 
@@ -258,7 +168,7 @@ class _Walk:
         return found
 
     def shown(self, label: str, held: Any, owner: type, part: str, around: Any) -> Iterator[Node]:
-        meaning = _MEANINGS.get((owner, part))
+        meaning = MEANINGS.get((owner, part))
         if held is None:
             return
         if isinstance(held, Data):
@@ -272,7 +182,7 @@ class _Walk:
         elif isinstance(held, bool):
             yield Node(label, "yes" if held else "no")
         else:
-            text = f"{held:0{_HEX_WIDTHS[part]}X}h" if part in _HEX_WIDTHS else str(held)
+            text = f"{held:0{HEX_WIDTHS[part]}X}h" if part in HEX_WIDTHS else str(held)
             yield Node(label, text, meaning(held) if meaning else self.more(part, held, around))
 
     def members(self, held: tuple[Any, ...], owner: type, part: str) -> Iterator[Node]:
@@ -394,7 +304,7 @@ def _octets(tag: int, value: bytes) -> str:
         return moment
     if tag == Tag.OCTET_STRING and len(value) == 6 and value[5] in (0xFF, 0) and value[0] < 16:
         return names.obis(value)
-    return _text_of(value) if len(value) > 2 else ""
+    return text_of(value) if len(value) > 2 else ""
 
 
 def _parameters(data: bytes) -> Iterator[Node]:

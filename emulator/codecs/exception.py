@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from construct import Const, Construct, Int8ub, Int32ub
 
-from emulator.codecs.codec import Codec
+from emulator.codecs.codec import Codec, Twin
 from emulator.codecs.layout import Lowered
 from emulator.codecs.parts import Record, Tagged, refuse
 
@@ -82,6 +82,7 @@ EXCEPTION_RESPONSE: Final[Codec[ExceptionResponse]] = Codec(
         ),
     ),
     limit=7,
+    fast=Twin("exception"),
 )
 
 _CONFIRMED: Final = Record(
