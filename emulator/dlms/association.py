@@ -168,7 +168,7 @@ class Association:
             raise ActionRefused(ActionResult.OTHER_REASON, "authentication failed") from error
         self.state = ASSOCIATED
         self._peer_before = None
-        device.note("dlms.associated", self.client_sap, self.client.association.mechanism)
+        device.note("dlms.associated", self.client_sap, int(self.client.association.mechanism))
         return answer
 
     def _checked(self, device: Device, reply: bytes, stoc: bytes) -> bytes:
@@ -205,11 +205,15 @@ class Association:
             device.store.set_peer(self.index, self._peer_before)
             self._peer_before = None
 
-    def open_initiate(self, device: Device, apdu: bytes) -> bytes:
-        """The InitiateRequest inside a glo-InitiateRequest. Raises FrameError, CryptoError."""
+    def open_initiate(self, device: Device, apdu: bytes) -> bytes | None:
+        """The InitiateRequest inside a glo-InitiateRequest; None when it carries less protection than the policy asks for,
+        which is judged first: what has no tag must not move a counter. Raises FrameError, CryptoError."""
         frame = GLO.parse(apdu)
         if frame.tag != _GLO_INITIATE_REQUEST or not security.acceptable_control(frame.security_control):
             raise TagError("not a glo-initiate-request of suite 0")
+        required = self.client.required(device)
+        if frame.security_control & required != required:
+            return None
         plain = device.store.open(self.index, frame.security_control, frame.invocation_counter, frame.text)
         self.control = frame.security_control
         self._peer_before = None  # whoever has the keys is who it says
@@ -309,14 +313,16 @@ def _judged(device: Device, terms: Terms, association: Association, request: AAR
     inner = request.user_information
     assert inner is not None
     ciphered = inner[0] == _GLO_INITIATE_REQUEST
+    opened: bytes | None = inner
     if ciphered:
         if own.context != Context.LN_CIPHERED:
             return _Refused(Diagnostic.APPLICATION_CONTEXT_NOT_SUPPORTED)
-        inner = association.open_initiate(device, inner)
-    wanted = association.client.required(device) if own.context == Context.LN_CIPHERED else 0
-    if association.control & wanted != wanted:
+        opened = association.open_initiate(device, inner)
+    elif own.context == Context.LN_CIPHERED and association.client.required(device):
+        opened = None
+    if opened is None:
         return _Refused(Diagnostic.AUTHENTICATION_FAILURE)
-    initiate = INITIATE_REQUEST.parse(inner)
+    initiate = INITIATE_REQUEST.parse(opened)
     error = _incompatible(initiate, terms, ciphered)
     if error is not None:
         return _Refused(Diagnostic.NO_REASON, _initiate_error(error))
@@ -351,7 +357,7 @@ def _welcome(
         association.use_dedicated(device, initiate.dedicated_key)
     if stoc is None:
         association.state = ASSOCIATED
-        device.note("dlms.associated", association.client_sap, own.mechanism)
+        device.note("dlms.associated", association.client_sap, int(own.mechanism))
         if not initiate.response_allowed:
             return None
     information = INITIATE_RESPONSE.build(
@@ -409,7 +415,10 @@ def release(device: Device, terms: Terms, association: Association, apdu: bytes)
     request = RLRQ_FRAME.parse(apdu)
     information: bytes | None = None
     if request.user_information is not None and request.user_information[:1] == b"\x21":
-        inner = INITIATE_REQUEST.parse(association.open_initiate(device, request.user_information))
+        opened = association.open_initiate(device, request.user_information)
+        if opened is None:
+            return None
+        inner = INITIATE_REQUEST.parse(opened)
         answer = InitiateResponse(
             inner.quality, DLMS_VERSION, association.conformance, terms.max_pdu, VAA_LOGICAL_NAMES
         )

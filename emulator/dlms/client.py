@@ -155,6 +155,7 @@ class Client:
         "_asked",
         "_ctos",
         "_invoke",
+        "_listing",
         "_number",
         "_raw",
         "_rest",
@@ -176,6 +177,7 @@ class Client:
         self.negotiated: InitiateResponse | None = None
         self._asked = _IDLE
         self._invoke = 0
+        self._listing = False
         self._number = 0
         self._raw = b""
         self._rest = b""
@@ -220,6 +222,7 @@ class Client:
     def get_list(self, refs: tuple[AttributeRef, ...]) -> bytes:
         """GET of several attributes at once."""
         self._begin(_GETTING)
+        self._listing = True
         return self._protected(0xC8, GET_REQUEST.build(GetRequestList(self._invoke, refs)))
 
     def set(self, ref: AttributeRef, data: Data) -> bytes:
@@ -345,12 +348,11 @@ class Client:
         return self._whole_get(raw)
 
     def _whole_get(self, raw: bytes) -> Outcome:
-        try:
+        if not self._listing:
             return Answer(DATA.parse(raw))
-        except FrameError:  # the results of a list come in blocks as well, and look different
-            listed = GET_RESPONSE.parse(bytes((0xC4, 3, self._invoke)) + raw)
-            assert type(listed) is GetResponseList
-            return Answer(listed.results)
+        listed = GET_RESPONSE.parse(bytes((0xC4, 3, self._invoke)) + raw)
+        assert type(listed) is GetResponseList
+        return Answer(listed.results)
 
     def _block(self, number: int, piece: bytes) -> Refused | None:
         if number != self._number + 1 or len(self._raw) + len(piece) > _MAX_ANSWER:
@@ -502,6 +504,7 @@ class Client:
         self._invoke = _CONFIRMED | (self._invoke + 1 & 0x0F)
         self._number = 0
         self._raw = self._rest = b""
+        self._listing = False
 
     def _protects(self) -> bool:
         return self.profile.context == Context.LN_CIPHERED

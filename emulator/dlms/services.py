@@ -130,11 +130,11 @@ def _invoke(
     device: Device, association: Association, ref: MethodRef, data: Data | None, now: Instant
 ) -> tuple[int, Data | int | None]:
     item = _find(device, association, ref.class_id, ref.logical_name)
-    if item is None:
-        return as_action_result(device.objects.missing(ref.logical_name)).value, None
     own = association.client.association
     if association.state != ASSOCIATED and (item is not own or ref.method != _REPLY_TO_HLS):
         raise not_allowed("the association is not open yet")
+    if item is None:
+        return as_action_result(device.objects.missing(ref.logical_name)).value, None
     mode = own.rights.modes(item)[1].get(ref.method)
     if mode is None:
         return ActionResult.OBJECT_UNDEFINED.value, None
