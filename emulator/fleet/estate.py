@@ -120,13 +120,11 @@ class Estate:
     def _true_keys(self, number: int, party: Party) -> DeviceKeys:
         if party not in KEYED:
             raise UsageError(f"device {party!r} has no keys")
-        key, secret, at = derive.key, self._secret, int(party)
         listed = self._homes.keys(number, party)
-        if listed is None:
-            return DeviceKeys(
-                key(secret, "ek", number, at), key(secret, "ak", number, at), key(secret, "kek", number, at)
-            )
-        return listed if listed.kek else DeviceKeys(listed.ek, listed.ak, key(secret, "kek", number, at))
+        if listed is not None and listed.kek:
+            return listed
+        ek, ak, kek = derive.keys(self._secret, 3, number, int(party))
+        return DeviceKeys(ek, ak, kek) if listed is None else DeviceKeys(listed.ek, listed.ak, kek)
 
     def counters(self, installation: Installation, party: Party) -> tuple[int, int]:
         """(next to send, lowest acceptable) invocation counters in a device when the campaign begins."""
