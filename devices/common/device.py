@@ -29,12 +29,15 @@ from emulator.dlms.cosem import Association, Key, ObjectTree
 from emulator.dlms.server import Server
 from emulator.errors import CounterExhaustedError, FrameError
 from emulator.kernel import chance
-from emulator.kernel.effects import Effect, Effects, Instant, Note, Port, Send, Wake
+from emulator.kernel.effects import HAN, Effect, Effects, Instant, Note, Port, Send, Wake
 from emulator.kernel.time import SECOND
 
 _ARMING: Final = frozenset({(10, 2), (18, -5), (20, 10), (22, 4), (40, -1)})
 """(class, attribute) of deviations that make an object act by itself: schedules, images, activation times, a push put
 off."""
+
+NEVER: Final[Instant] = 1 << 62
+_UNKNOWN: Final[Instant] = -1
 
 _KEY_EVENTS: Final = (Event.KEY_EK, Event.KEY_BROADCAST, Event.KEY_AK, Event.KEY_MASTER)
 
@@ -43,6 +46,7 @@ class CosemDevice:
     """One meter, or the hub's own logical device. Subclasses name their objects and add physics."""
 
     __slots__ = (
+        "_announced",
         "_armed",
         "_crystal",
         "_due",
@@ -100,7 +104,8 @@ class CosemDevice:
         self._memory: nvm.Memory | None = None
         self._fresh = 0
         self._armed = False
-        self._due: Instant | None = None
+        self._due = _UNKNOWN
+        self._announced = _UNKNOWN
         self._served: Instant = 0
         self._power_back: Instant = 0
         if state:
@@ -108,7 +113,7 @@ class CosemDevice:
             self.deviations = nvm.deviations(memory)
             self._served = memory.served
             self._power_back = memory.dark_until
-            self._armed = any((key[0], key[2]) in _ARMING for key in self.deviations)
+            self._armed = self._plans()
             if memory.physics is not None:
                 self.recall_physics(memory.physics)
         self.kit = self.made_of()
@@ -135,8 +140,8 @@ class CosemDevice:
     def wake_at(self, at: Instant) -> None:
         if not self._armed:
             self._armed, self._served = True, self.now
-        self._due = None  # ask the objects anew
-        self._effects.append(Wake(at))
+        self._due = _UNKNOWN  # ask the objects anew
+        self._announce(at)
 
     def emit(self, body: Data, code: int) -> None:
         self._outbox.append((body, code))
@@ -223,8 +228,8 @@ class CosemDevice:
             return effects
         if self._armed:
             self._catch_up(now)
-            if self._due is not None:
-                effects.append(Wake(self._due))
+            if self._due < NEVER:
+                self._announce(self._due)
         if self._outbox:
             self._post(now)
         return effects
@@ -302,7 +307,10 @@ class CosemDevice:
         kept = self._memory
         log = self._log.entries if self._log is not None else (kept.log if kept is not None else [])
         memory = nvm.Memory(
-            served=self._served if self._armed else 0, log=log, dark_until=self._power_back, physics=self.physics()
+            served=self._served if self._armed and self._plans() else 0,
+            log=log,
+            dark_until=self._power_back,
+            physics=self.physics(),
         )
         return nvm.pack(self.deviations, memory)
 
@@ -317,10 +325,20 @@ class CosemDevice:
 
     def _catch_up(self, now: Instant) -> None:
         """Do what fell due since the last time, in order."""
-        if self._due is None or self._due <= now:
-            self._due = self.objects.run_due(self, self._served, now)
-            self._armed = self._due is not None
+        if self._due <= now:
+            due = self.objects.run_due(self, self._served, now)
+            self._due = NEVER if due is None else due
         self._served = now
+
+    def _plans(self) -> bool:
+        """Whether anything was written that may act by itself."""
+        return any((key[0], key[2]) in _ARMING for key in self.deviations)
+
+    def _announce(self, at: Instant) -> None:
+        """Ask to be woken, but not twice in a row for the same instant: wakes would breed wakes."""
+        if at != self._announced:
+            self._announced = at
+            self._effects.append(Wake(at))
 
     def _post(self, now: Instant) -> None:
         """Seal and send what was emitted, oldest first."""
@@ -344,4 +362,4 @@ class CosemDevice:
 
     def send_alert(self, frame: bytes) -> None:
         """Put an alert on its way: over the HAN for a meter."""
-        self._effects.append(Send("han", frame))
+        self._effects.append(Send(HAN, frame))

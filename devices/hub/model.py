@@ -189,7 +189,7 @@ class CommunicationsHub(CosemDevice):
 
     def power_cut(self, seconds: int, now: Instant) -> None:
         super().power_cut(seconds, now)
-        self._radio.sleep(now)
+        self._radio.sleep()
         self._held.clear()
         self._waiting.clear()
 
@@ -241,7 +241,7 @@ class CommunicationsHub(CosemDevice):
         self._effects.append(Send(ALERTS, self._radio.callback + frame))
 
     def _fall_asleep(self, now: Instant) -> None:
-        self._radio.sleep(now)
+        self._radio.sleep()
         self._waiting.clear()
         self.drop()
         self.note("hub.asleep")
@@ -465,5 +465,5 @@ class CommunicationsHub(CosemDevice):
         return level + chance.between(-4, 4, self.seed, "hub.signal.hour", self.installation, now // HOUR)
 
     def wan_status(self) -> tuple[int, Instant, bytes]:
-        """(0 asleep, 1 attaching, 2 awake; since when; the six bytes of the address that woke it)."""
+        """(0 asleep, 1 attaching, 2 awake; since when, unless asleep; the six bytes of the address that woke it)."""
         return int(self._radio.state), self._radio.since, self._radio.callback

@@ -26,7 +26,7 @@ class State(IntEnum):
 
 @dataclass(slots=True)
 class Radio:
-    """`since` is when the state began (or, attaching, when it will be awake); `heard` the last frame either way;
+    """`since` is when it woke (or, attaching, when it will be awake); `heard` the last frame either way;
     `texts` the messages that count towards waking; `callback` the six bytes of the address that asked, `token` its
     word; `waiting` HAN frames without an answer keep it awake until then."""
 
@@ -56,10 +56,11 @@ class Radio:
         """Be awake."""
         self.state, self.since, self.heard = State.AWAKE, now, now
 
-    def sleep(self, now: Instant) -> None:
-        """Fall asleep; messages heard so far count no more."""
-        self.state, self.since, self.waiting = State.ASLEEP, now, 0
+    def sleep(self) -> None:
+        """Fall asleep and forget: a sleeping hub is as it was found."""
+        self.state, self.since, self.heard, self.waiting = State.ASLEEP, 0, 0, 0
         self.texts.clear()
+        self.callback, self.token = b"", ""
 
     def idle_at(self, habits: Hub) -> Instant:
         """When an awake hub falls asleep unless something is said."""

@@ -224,7 +224,10 @@ def test_a_boost_heats_and_is_billed_at_the_rate_of_the_day(home: Any, talk: Any
     assert aux(talk, 1) is True
     meter, end = home.electricity, home.now + HOUR
     assert meter.rate_total(1, end) - before > plain.rate_total(1, end) - before + 200
-    assert [row.value[1].value for row in talk.read(7, "0-17:99.98.2")] == [Event.AUXILIARY_BOOST + 1, Event.AUXILIARY_ON + 1]
+    assert [row.value[1].value for row in talk.read(7, "0-17:99.98.2")] == [
+        Event.AUXILIARY_BOOST + 1,
+        Event.AUXILIARY_ON + 1,
+    ]
     home.command(E, PressBoost(6, 60))
     assert home.kinds(E)[-1] == "auxiliary.no-such-switch"
 
