@@ -31,7 +31,7 @@ from emulator.errors import InputError
 @click.option("--link", type=click.Choice(["plain", "ipsec", "mpls"]), help="Kind of link.  [default: the estate's]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="Write every note, as JSON lines.")
-@click.option("--pcap", type=click.Path(dir_okay=False, path_type=Path), help="Write a capture, with its keys beside it.")
+@click.option("--pcap", type=click.Path(dir_okay=False, path_type=Path), help="Write a capture, its keys beside it.")
 @click.option("--profile", is_flag=True, help="Say where the time went.")
 def command(
     source: str,

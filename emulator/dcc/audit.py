@@ -1,8 +1,8 @@
 """The audit: a second witness to the ledger.
 
 It goes back to every home the ledger calls migrated, rouses it, and asks each device that was taken over two
-questions: do you still accept the old operator's keys (it must not), and do you accept the new ones (it must)? It believes
-neither the ledger's verdict nor the keeper's memory of what was confirmed, only the answers.
+questions: do you still accept the old operator's keys (it must not), and do you accept the new ones (it must)? It
+believes neither the ledger's verdict nor the keeper's memory of what was confirmed, only the answers.
 """
 
 from emulator.fleet.installation import DeviceKeys

@@ -1,9 +1,9 @@
 """A campaign over a whole estate: days, barriers, the audit, and the sums.
 
-The parent holds no home. Each virtual day it asks the control centre how many may start, apportions them among the cells,
-has every cell run the day, and decides the next from what they report. When nothing is waiting and nothing open the
-audit runs the same way. In the end the ledger (rows), the audit and the link's delivery logs are three testimonies by
-three witnesses, and `Result.objections` lists where they differ.
+The parent holds no home. Each virtual day it asks the control centre how many may start, apportions them among the
+cells, has every cell run the day, and decides the next from what they report. When nothing is waiting and nothing
+open the audit runs the same way. In the end the ledger (rows), the audit and the link's delivery logs are three
+testimonies by three witnesses, and `Result.objections` lists where they differ.
 """
 
 import resource
@@ -100,7 +100,7 @@ def run(
     with Shards(_Factory(host), estate.cells, workers) as shards:
         next_day = _migrate(estate, shards, centre, progress)
         next_day = _audit(estate, shards, next_day, progress)
-        ends: dict[int, CellEnd] = shards.ask("end", {cell: () for cell in range(estate.cells)})
+        ends: dict[int, CellEnd] = shards.ask("end", dict.fromkeys(range(estate.cells), ()))
     columns = np.concatenate([end.columns for end in ends.values()])
     counts: dict[str, int] = {}
     samples: dict[str, int] = {}

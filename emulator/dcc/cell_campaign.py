@@ -1,8 +1,8 @@
 """A campaign in one cell: who is due, what became of each attempt, and the audit after it.
 
 Runs in a worker and is called at the day's barrier. It starts what the control centre allows, evenly over the working
-hours, tries again what failed and may come right, and writes each installation's end into the rows, once. It learns about
-a home from the old operator's record and from what the home answers.
+hours, tries again what failed and may come right, and writes each installation's end into the rows, once. It learns
+about a home from the old operator's record and from what the home answers.
 """
 
 from collections import deque
@@ -34,7 +34,8 @@ from emulator.link.profile import LinkProfile
 class CampaignSettings:
     """How a campaign is run. ASSUMED, but for the five attempts (published: "at least five attempts").
 
-    Starts are spread from `opens_us` for `open_us` of each day. A failed attempt is followed by another `retry_us` later.
+    Starts are spread from `opens_us` for `open_us` of each day. A failed attempt is followed by another `retry_us`
+    later.
     """
 
     attempts: int = 5

@@ -23,8 +23,8 @@ from emulator.link.tap import Tap
 class HostOptions:
     """What all cells of a run have in common. Picklable.
 
-    `journal` is a folder for the cells' parts of a journal, `capture` the file their parts of a capture will become; None
-    for none. `sample` asks where the time goes.
+    `journal` is a folder for the cells' parts of a journal, `capture` the file their parts of a capture will become;
+    None for none. `sample` asks where the time goes.
     """
 
     link: str = "ipsec"

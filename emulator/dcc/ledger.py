@@ -1,7 +1,7 @@
 """The ledger: how each installation ended, summed up and told.
 
-The entries themselves are columns of the cells' rows (`fleet/rows.py`), nine of whose bytes are the ledger; they come from
-the workers whole and are summed here. What verdict and cause *mean* is in `verdict.py`.
+The entries themselves are columns of the cells' rows (`fleet/rows.py`), nine of whose bytes are the ledger; they come
+from the workers whole and are summed here. What verdict and cause *mean* is in `verdict.py`.
 """
 
 from collections import Counter

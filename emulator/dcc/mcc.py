@@ -87,7 +87,8 @@ class ControlCentre:
 def apportion(allowance: int, waiting: Mapping[int, int]) -> dict[int, int]:
     """Share a day's allowance among cells by how many homes each has waiting.
 
-    Largest remainder, ties to the lower cell. Every cell gets at most what it has waiting, and the shares add up to min(allowance, all waiting)."""
+    Largest remainder, ties to the lower cell. Every cell gets at most what it has waiting, and the shares add up to
+    min(allowance, all waiting)."""
     total = sum(waiting.values())
     allowance = min(allowance, total)
     if not allowance:

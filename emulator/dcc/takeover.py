@@ -117,7 +117,8 @@ class Takeover:
         if self._record.wiring is not None:
             yield from self._cross_a_switching_time()
         for target in self._targets:
-            yield from self._commission(target)
+            if target.party is not Party.HUB:
+                yield from self._commission(target)
         return cause
 
     # Waking
@@ -231,9 +232,10 @@ class Takeover:
         yield from self._check_switches(meter.session, "AUX:behaviour")
         yield from meter.session.close()
 
-    # Commissioning (service request 8.1.1)
+    # Commissioning
 
     def _commission(self, target: Target) -> Steps[None]:
+        """Service request 8.1.1 as a meter knows it: its clock is set, in a new association under the new keys."""
         yield from associate(target.session, target.custody)
         yield from target.session.set(services.CLOCK, Data(Tag.DATE_TIME, moment.encode(self._now)))
         yield from target.session.close()

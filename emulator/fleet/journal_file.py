@@ -46,7 +46,7 @@ class JournalPart:
 
 
 def merge(folder: str, target: Path) -> int:
-    """Merge the parts in `folder` into `target`; how many entries there are. OSError when the target cannot be written."""
+    """Merge the parts in `folder` into `target`; how many entries there are. Raises OSError as the file system does."""
     parts = sorted(Path(folder).glob("*.jsonl"))
     beside = target.with_name(target.name + ".part")
     count = 0

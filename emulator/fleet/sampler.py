@@ -1,7 +1,7 @@
 """Where the time goes: a sampling profiler that knows the rooms of the house.
 
-Every few milliseconds of CPU time a signal looks at the running Python frame and walks outward to the first file of this
-project; the room that file stands in gets the sample. C code counts for the room that called it. A tracing
+Every few milliseconds of CPU time a signal looks at the running Python frame and walks outward to the first file of
+this project; the room that file stands in gets the sample. C code counts for the room that called it. A tracing
 profiler would cost more than the work it measures; this costs less than one part in a hundred.
 """
 

@@ -6,8 +6,8 @@
     hub HAN.*       the radio link to one device, and back
 
 Two legs each way on the WAN, because they are different things: the core link keeps order and carries tunnels with
-replay windows, the air does neither. An alert leaves the hub with four bytes of IPv4 address and two of port in front, as
-its destination is set in the device and not in the wiring.
+replay windows, the air does neither. An alert leaves the hub with four bytes of IPv4 address and two of port in front,
+as its destination is set in the device and not in the wiring.
 """
 
 from collections.abc import Callable

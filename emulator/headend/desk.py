@@ -1,7 +1,7 @@
 """The head end's desk for one cell: which conversations run, and the machine behind each installation's head-end side.
 
-A conversation exists only while it runs. Between attempts an installation is one scheduled wake, and being woken is what
-begins the next attempt; what the conversation says and what follows from its end is the caseworker's business.
+A conversation exists only while it runs. Between attempts an installation is one scheduled wake, and being woken is
+what begins the next attempt; what the conversation says and what follows from its end is the caseworker's business.
 """
 
 from typing import Protocol

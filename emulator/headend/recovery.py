@@ -12,7 +12,7 @@ from emulator.kernel.effects import Note
 
 
 def associate(session: Session, device: DeviceCustody) -> Steps[None]:
-    """Open an association under whatever keys are live. Raises NoAnswerError, or the last RefusedError when all fail."""
+    """Open an association under whatever keys are live. Raises NoAnswerError; RefusedError when all are refused."""
     change = device.data
     if change.in_doubt:
         session.use(device.data_keys(change.custody.candidate))

@@ -1,7 +1,7 @@
 """Waking a hub: short messages until it calls back.
 
-The callback is a plain notification, as the hub has no association then: it proves that somebody at the hub's address is
-up, and nothing more.
+The callback is a plain notification, as the hub has no association then: it proves that somebody at the hub's address
+is up, and nothing more.
 """
 
 from dataclasses import dataclass

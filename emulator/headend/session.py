@@ -4,9 +4,9 @@ A `Session` turns the sans-IO DLMS client into generator methods: `value = yield
 repeated when no answer comes, each time as a new request under a new invocation counter. What changes something is
 never repeated here: whether it took effect is a question for whoever asked (`headend/rotation.py` for keys).
 
-Ends are exceptions of two kinds: `NoAnswerError` (nobody knows what happened) and `RefusedError` (the device, or our own
-check of its answer, said no, and why). An answer that our own check turns away leaves the question open, as the true
-one may still come; when it does not, the refusal is what is reported, for it says more than silence.
+Ends are exceptions of two kinds: `NoAnswerError` (nobody knows what happened) and `RefusedError` (the device, or our
+own check of its answer, said no, and why). An answer that our own check turns away leaves the question open, as the
+true one may still come; when it does not, the refusal is what is reported, for it says more than silence.
 """
 
 from collections.abc import Callable, Generator
@@ -90,7 +90,8 @@ class Session:
 
     def _context(self) -> tuple[Any, int]:
         client = self.client
-        assert client.store is not None and client.context is not None, "a public session has no keys"
+        assert client.store is not None, "a public session has no keys"
+        assert client.context is not None
         return client.store, client.context
 
     # Requests

@@ -43,7 +43,7 @@ class Note:
     """Something worth knowing: hashed and counted by the journal, kept only when a sink asks.
 
     `kind` is a dotted name such as "relay.opened"; `detail` holds plain ints, strings, bytes and tuples of them,
-    so that its `repr` is the same on every Python. Never a key.
+    so that its bytes in the journal's hash are the same on every Python. Never a key.
     """
 
     kind: str

@@ -7,9 +7,9 @@
     home.auxiliary(1).activate(minutes=30)
     world.run_for(minutes=31)
 
-Everything a handle does goes the whole way: a short message, the link, the hub, the radio, the meter's own DLMS server, and
-back. What cannot be asked over the air (is the relay really closed?) is asked of the machine itself, and such names say
-so: `physical`. Only the cells of homes that are touched are ever made.
+Everything a handle does goes the whole way: a short message, the link, the hub, the radio, the meter's own DLMS
+server, and back. What cannot be asked over the air (is the relay really closed?) is asked of the machine itself, and
+such names say so: `physical`. Only the cells of homes that are touched are ever made.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ _VISIT_MOST: Final = 2 * DAY
 
 
 class Playground:
-    """A running estate. `estate` is a name, a file or an `Estate`; `link` plain, ipsec or mpls (default: the estate's)."""
+    """A running estate: a name, a file or an `Estate`. `link` is plain, ipsec or mpls; by default the estate's."""
 
     def __init__(
         self,
