@@ -44,7 +44,7 @@ class AccessRefused(EmulatorError):
 
     def __init__(self, result: DataAccessResult, reason: str = "") -> None:
         super().__init__(result, reason)
-        self.result = result
+        self.result = DataAccessResult(result)
         self.reason = reason
 
 
@@ -53,7 +53,7 @@ class ActionRefused(EmulatorError):
 
     def __init__(self, result: ActionResult, reason: str = "") -> None:
         super().__init__(result, reason)
-        self.result = result
+        self.result = ActionResult(result)
         self.reason = reason
 
 

@@ -16,13 +16,13 @@ if "dlms_bench_meter" not in sys.modules:  # tests carry no `__init__.py`: what 
     _spec.loader.exec_module(_module)
 
 
-@pytest.fixture()
+@pytest.fixture
 def meter() -> Any:
     """A device of the model in `dlms_bench_meter`, with its server."""
     return sys.modules["dlms_bench_meter"].Meter()
 
 
-@pytest.fixture()
+@pytest.fixture
 def head_end(meter: Any) -> Any:
     """The management client of that device, its association open."""
     return meter.client().open()

@@ -3,9 +3,9 @@
 from typing import Any
 
 from emulator.codecs.acse import Context, Mechanism
+from emulator.codecs.action import MethodRef
 from emulator.codecs.axdr import Data, double_long_unsigned, integer, octet_string, unsigned, visible_string
 from emulator.codecs.get import AttributeRef, SelectiveAccess
-from emulator.codecs.action import MethodRef
 from emulator.crypto.keys import ContextStore
 from emulator.dlms.access import EVERYTHING, AccessTable, Rule
 from emulator.dlms.association import ClientProfile
@@ -189,7 +189,10 @@ def objects() -> tuple[list[Any], dict[str, Any]]:
             [
                 scripts_for(1, 1),
                 scripts_for(2, 2),
-                Script(3, (ScriptAction(WRITE, 1, SETTING, 2, unsigned(7)), ScriptAction(EXECUTE, 70, SUPPLY, 9, integer(0)))),
+                Script(
+                    3,
+                    (ScriptAction(WRITE, 1, SETTING, 2, unsigned(7)), ScriptAction(EXECUTE, 70, SUPPLY, 9, integer(0))),
+                ),
                 Script(4, (ScriptAction(EXECUTE, 9, SUPPLY_SCRIPTS, 1, Data(18, 4)),)),
                 Script(5, (ScriptAction(WRITE, 1, obis("0-0:1.1.1"), 2, unsigned(7)),)),
             ],
@@ -202,7 +205,10 @@ def objects() -> tuple[list[Any], dict[str, Any]]:
         ),
         Schedule(
             SCHEDULE,
-            [Entry(1, True, SUPPLY_SCRIPTS, 1, bytes((13, 0, 0, 0)), "1111100"), Entry(2, False, SUPPLY_SCRIPTS, 2, bytes((14, 0, 0, 0)))],
+            [
+                Entry(1, True, SUPPLY_SCRIPTS, 1, bytes((13, 0, 0, 0)), "1111100"),
+                Entry(2, False, SUPPLY_SCRIPTS, 2, bytes((14, 0, 0, 0))),
+            ],
             clock=clock,
             special_days=special,
             name="schedule",
@@ -221,7 +227,11 @@ def objects() -> tuple[list[Any], dict[str, Any]]:
         ),
         SingleActionSchedule(SINGLE_ACTION, (SUPPLY_SCRIPTS, 2), clock=clock, name="single action"),
         PushSetup(
-            PUSH, [Column(1, NAME, 2), Column(3, ENERGY, 2)], Destination(UDP, b"10.0.0.9:4061"), clock=clock, name="push"
+            PUSH,
+            [Column(1, NAME, 2), Column(3, ENERGY, 2)],
+            Destination(UDP, b"10.0.0.9:4061"),
+            clock=clock,
+            name="push",
         ),
         SecuritySetup(SECURITY, policy=3, name="security"),
         SecuritySetup(SECURITY_V1, policy=0, version=1, client_sap=PLAIN_HLS_SAP, name="security plain"),

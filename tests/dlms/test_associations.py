@@ -301,7 +301,9 @@ def test_a_new_title_is_forgotten_when_it_is_not_proven(meter):
     """Wrong keys under a new title (at once in the ciphered, at pass 3 in the plain context): the old title stays."""
     for sap, context, client_profile in ((1, 10, None), (PLAIN_HLS_SAP, 11, PLAIN_HLS)):
         meter.store.load(context, ek=bytes(16), ak=bytes(16), title=b"INTRUDER", peer=METER_TITLE)
-        client = meter.client(sap, context=context, **({} if client_profile is None else {"client_profile": client_profile}))
+        client = meter.client(
+            sap, context=context, **({} if client_profile is None else {"client_profile": client_profile})
+        )
         assert isinstance(client.ask(client.client.associate(CTOS)), Refused)
         assert meter.store.state(0 if sap == 1 else 1).peer == CLIENT_TITLE
 

@@ -207,7 +207,11 @@ def test_a_stored_value_may_depend_on_the_device_and_tell_of_its_change(meter):
 
     item = DataObject(
         SETTING,
-        stored(lambda device: unsigned(device.installation), before=before, changed=lambda device, data, now: told.append(data)),
+        stored(
+            lambda device: unsigned(device.installation),
+            before=before,
+            changed=lambda device, data, now: told.append(data),
+        ),
     )
     assert item.read(meter, 2, NOW) == unsigned(7)
     item.set(meter, 2, unsigned(8), NOW)
@@ -297,7 +301,9 @@ def test_a_script_table_can_be_rewritten_with_scripts_only(meter, head_end):
     script = structure((long_unsigned(8), array((action,))))
     assert head_end.set(9, SUPPLY_SCRIPTS, 2, array((script, script))) == Refused("access", 12)
     bad = structure((enum(3), *action.value[1:]))
-    assert head_end.set(9, SUPPLY_SCRIPTS, 2, array((structure((long_unsigned(8), array((bad,)))),))) == Refused("access", 12)
+    assert head_end.set(9, SUPPLY_SCRIPTS, 2, array((structure((long_unsigned(8), array((bad,)))),))) == Refused(
+        "access", 12
+    )
     assert head_end.set(9, SUPPLY_SCRIPTS, 2, array((script,))) == Answer(None)
     assert head_end.act(9, SUPPLY_SCRIPTS, 1, long_unsigned(8)) == Answer(None)
     assert head_end.value(1, SETTING, 2) == unsigned(55)
@@ -330,7 +336,10 @@ def test_the_object_list_in_part(head_end):
 
     assert all(len(item.value) == 3 for item in part(1, null()).value.value)
     assert len(part(1, null()).value.value) == len(ITEMS)
-    assert {item.value[0].value for item in part(2, array((long_unsigned(9), long_unsigned(70)))).value.value} == {9, 70}
+    assert {item.value[0].value for item in part(2, array((long_unsigned(9), long_unsigned(70)))).value.value} == {
+        9,
+        70,
+    }
     name = structure((long_unsigned(70), octet_string(SUPPLY)))
     assert [item.value[2].value for item in part(3, array((name,))).value.value] == [SUPPLY]
     assert part(4, name).value.value[2].value == SUPPLY
@@ -523,7 +532,12 @@ def test_a_window_and_a_random_start_put_a_push_off(meter):
     meter.luck = 25 * SECOND
     push.act(meter, 1, integer(0), NOW)
     assert meter.wakes[-1] == NOW + 25 * SECOND
-    never = structure((octet_string(bytes.fromhex("07E40101FF02000000800000")), octet_string(bytes.fromhex("07E40101FF03000000800000"))))
+    never = structure(
+        (
+            octet_string(bytes.fromhex("07E40101FF02000000800000")),
+            octet_string(bytes.fromhex("07E40101FF03000000800000")),
+        )
+    )
     push.set(meter, 4, array((never,)), NOW)
     with pytest.raises(ActionRefused) as refused:
         push.act(meter, 1, integer(0), NOW)
@@ -540,8 +554,21 @@ def switch(mode: int, state: int) -> DisconnectControl:
 R, M, L = Cause.REMOTE, Cause.MANUAL, Cause.LOCAL
 
 # mode -> {(wish, cause, from): to}; what is missing must be refused. Blue Book 4.5.8, transitions a to i.
-_REMOTE_OFF = {("off", R, 1): 0, ("off", R, 2): 0, ("off", R, 0): 0, ("off", L, 1): 2, ("off", L, 0): 0, ("off", L, 2): 2,
-               ("off", M, 0): 0, ("off", M, 2): 2, ("on", M, 1): 1, ("on", L, 1): 1, ("on", R, 1): 1, ("on", M, 2): 1}  # fmt: skip
+_REMOTE_OFF = {
+    ("off", R, 1): 0,
+    ("off", R, 2): 0,
+    ("off", R, 0): 0,
+    ("off", L, 1): 2,
+    ("off", L, 0): 0,
+    ("off", L, 2): 2,
+    ("off", M, 0): 0,
+    ("off", M, 2): 2,
+    ("on", M, 1): 1,
+    ("on", L, 1): 1,
+    ("on", R, 1): 1,
+    ("on", M, 2): 1,
+}
+# fmt: skip
 TRANSITIONS = {
     1: {**_REMOTE_OFF, ("off", M, 1): 2, ("on", R, 0): 2, ("on", R, 2): 2},
     2: {**_REMOTE_OFF, ("off", M, 1): 2, ("on", R, 0): 1},
@@ -593,7 +620,11 @@ def test_mode_0_is_always_connected(meter):
 def test_the_supply_follows_its_methods_and_a_welded_contact_refuses(meter, head_end):
     """Methods 1 and 2 move the contact; with the contact welded the result is hardware fault and the state stays."""
     assert head_end.act(70, SUPPLY, 1, integer(0)) == Answer(None)
-    assert (head_end.value(70, SUPPLY, 2), head_end.value(70, SUPPLY, 3), meter.contact) == (boolean(False), enum(0), False)
+    assert (head_end.value(70, SUPPLY, 2), head_end.value(70, SUPPLY, 3), meter.contact) == (
+        boolean(False),
+        enum(0),
+        False,
+    )
     meter.welded = True
     assert head_end.act(70, SUPPLY, 2, integer(0)) == Refused("action", 1)
     assert head_end.value(70, SUPPLY, 3) == enum(0)
@@ -612,7 +643,10 @@ def test_a_state_kept_elsewhere_is_read_from_there(meter):
         where["state"] = state
 
     item = DisconnectControl(
-        SUPPLY, control_state=computed(lambda device, now: enum(where["state"])), move=move, output=constant(boolean(True))
+        SUPPLY,
+        control_state=computed(lambda device, now: enum(where["state"])),
+        move=move,
+        output=constant(boolean(True)),
     )
     item.act(meter, 1, integer(0), NOW)
     assert where["state"] == item.state(meter, NOW) == 0

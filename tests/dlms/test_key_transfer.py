@@ -76,7 +76,11 @@ def bad_arrays():
     other = structure((enum(AK_ID), octet_string(keywrap.wrap(KEK, NEW_AK))))
     wrapped = keywrap.wrap(KEK, NEW_AK)
     yield "wrong master key", keys((EK_ID, NEW_EK), kek=NEW_KEK), 250
-    yield "second under wrong key", array((good, structure((enum(AK_ID), octet_string(keywrap.wrap(NEW_KEK, NEW_AK)))))), 250
+    yield (
+        "second under wrong key",
+        array((good, structure((enum(AK_ID), octet_string(keywrap.wrap(NEW_KEK, NEW_AK)))))),
+        250,
+    )
     for bit in (0, 100, 191):
         bent = bytearray(wrapped)
         bent[bit // 8] ^= 1 << bit % 8
@@ -92,7 +96,9 @@ def bad_arrays():
     yield "not structures", array((enum(0),)), 12
 
 
-@pytest.mark.parametrize(("data", "result"), [pytest.param(data, result, id=name) for name, data, result in bad_arrays()])
+@pytest.mark.parametrize(
+    ("data", "result"), [pytest.param(data, result, id=name) for name, data, result in bad_arrays()]
+)
 def test_an_array_with_anything_wrong_in_it_changes_nothing(meter, head_end, data, result):
     """Wrong KEK, bent or short keys, unknown or repeated ids, wrong shapes: the right result and not one key touched,
     wherever in the array the bad one stands."""

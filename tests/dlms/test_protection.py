@@ -289,7 +289,10 @@ def test_the_client_refuses_damaged_replayed_and_foreign_answers(meter, head_end
     answer = head_end.say(apdu)
     assert head_end.client.receive(answer[:-1] + bytes((answer[-1] ^ 1,))).reason == "tag"
     assert head_end.client.receive(answer[:9]).reason == "malformed"
-    assert head_end.client.receive(GET_RESPONSE.build(GET_RESPONSE.parse(b"\xc4\x01\xc2\x00\x11\x05"))).reason == "unprotected"
+    assert (
+        head_end.client.receive(GET_RESPONSE.build(GET_RESPONSE.parse(b"\xc4\x01\xc2\x00\x11\x05"))).reason
+        == "unprotected"
+    )
     assert head_end.client.receive(b"").reason == "unexpected"
     assert head_end.client.receive(answer) == Answer(NAME_VALUE)
     again = head_end.client.get(AttributeRef(1, NAME, 2))
@@ -392,7 +395,10 @@ def test_the_published_glo_gets_are_served(published):
 
 def test_the_published_f_of_stoc_and_ctos_are_made_and_accepted():
     """f(StoC) 10 00000001 1A52... and f(CtoS) 10 01234567 FE14...: both come out of the two ends and satisfy them."""
-    f_stoc, f_ctos = bytes.fromhex("10000000011A52FE7DD3E72748973C1E28"), bytes.fromhex("1001234567FE1466AFB3DBCD4F9389E2B7")
+    f_stoc, f_ctos = (
+        bytes.fromhex("10000000011A52FE7DD3E72748973C1E28"),
+        bytes.fromhex("1001234567FE1466AFB3DBCD4F9389E2B7"),
+    )
     meter = Meter()
     meter.challenge = lambda: b"P6wRJ21F"
     client = meter.client(PLAIN_HLS_SAP, Profile(Mechanism.HLS_GMAC, Context.LN), 9)
@@ -412,8 +418,6 @@ def test_the_published_glo_initiate_response_opens_at_the_client():
     client = Client(store, 0, MANAGEMENT)
     client.associate(CTOS)
     glo = bytes.fromhex("281F3001234567891214A0845E475714383F65BC19745CA235906525E4F3E1C893")
-    aare = AARE_FRAME.build(
-        AARE(Context.LN_CIPHERED, 0, 1, 14, METER_TITLE, Mechanism.HLS_GMAC, b"P6wRJ21F", glo)
-    )
+    aare = AARE_FRAME.build(AARE(Context.LN_CIPHERED, 0, 1, 14, METER_TITLE, Mechanism.HLS_GMAC, b"P6wRJ21F", glo))
     assert isinstance(client.receive(aare), More)
     assert (client.negotiated.conformance, client.negotiated.max_pdu) == (0x007C1F, 0x0400)

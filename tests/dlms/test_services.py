@@ -73,7 +73,7 @@ SMALL = Profile(Mechanism.LLS, Context.LN, PASSWORD, max_pdu=64)
 REF = AttributeRef(1, NAME, 2)
 
 
-@pytest.fixture()
+@pytest.fixture
 def reader(meter):
     return meter.client(READER_SAP, READER).open()
 
@@ -185,7 +185,9 @@ def test_a_list_is_answered_item_by_item(reader):
     methods = (MethodRef(70, SUPPLY, 2), MethodRef(70, SUPPLY, 1), MethodRef(70, SUPPLY, 9))
     acted = say(reader, ActionRequestList(0xC1, methods, (integer(0),) * 3))
     assert acted.results == ((3, None), (0, None), (4, None))
-    assert reader.client.receive(reader.say(reader.client.get_list((REF, REF)))) == Answer((octet_string(b"ELS0000000012345"),) * 2)
+    assert reader.client.receive(reader.say(reader.client.get_list((REF, REF)))) == Answer(
+        (octet_string(b"ELS0000000012345"),) * 2
+    )
     assert reader.ask(reader.client.set_list(refs[:1], (unsigned(4),))) == Answer((0,))
 
 
@@ -421,7 +423,9 @@ def test_a_request_longer_than_the_device_takes_is_refused(meter, reader):
     assert EXCEPTION_RESPONSE.parse(answer).service_error == 4
 
 
-@pytest.mark.parametrize("apdu", [b"\x05\x01", b"\x0f\x00", b"\xd9\x00", b"\xe0\x00", b"\xff", b"\x00", b"\x61\x00", b"\xc4\x01"])
+@pytest.mark.parametrize(
+    "apdu", [b"\x05\x01", b"\x0f\x00", b"\xd9\x00", b"\xe0\x00", b"\xff", b"\x00", b"\x61\x00", b"\xc4\x01"]
+)
 def test_services_that_do_not_exist_here_are_unknown(meter, reader, apdu):
     """Short-name, access, block-transfer and answers as requests: state 2, service not supported."""
     answer = EXCEPTION_RESPONSE.parse(reader.say(apdu))

@@ -132,9 +132,17 @@ class Clock(CosemObject):
         return at + self._shift(device, at, now)
 
     def from_local(self, device: Device, local: Instant, now: Instant) -> Instant:
-        """The true instant at which local time is `local`, with the zone and daylight saving that hold then."""
-        zone = self._zone(device, now)
-        return self.true(device, local - self._shift(device, local - zone, now))
+        """The true instant at which local time is `local`: of the hour that comes twice in autumn, the first."""
+        return self.true(device, self._from_local(device, local, now))
+
+    def _from_local(self, device: Device, local: Instant, now: Instant) -> Instant:
+        """Device time at which local time is `local`."""
+        at = local - self._zone(device, now)
+        if self.read(device, 8, now).value:
+            extra = int(self.read(device, 7, now).value) * MINUTE
+            if self.in_summer(device, at - extra, now):
+                at -= extra
+        return at
 
     def status(self, device: Device, now: Instant) -> int:
         """The clock status byte (DLMS UA 1000-1 4.1.6.1)."""
@@ -177,24 +185,20 @@ class Clock(CosemObject):
         shift = self._shift(device, at, now)
         return moment.encode(at + shift, -shift // MINUTE, self.status(device, now))
 
-    def marks(self, device: Device, now: Instant) -> tuple[int, int]:
-        """(deviation in minutes, status) that go with a local time shown at `now`."""
-        return -self._shift(device, self.time(device, now), now) // MINUTE, self.status(device, now)
-
     def _read_time(self, device: Device, now: Instant) -> Data:
         return octet_string(self.shown(device, now))
 
     def _write_time(self, device: Device, data: Data, now: Instant) -> None:
-        self.set_time(device, self._instant(device, date_time_bytes(data), now), now)
+        self.set_time(device, self.instant(device, date_time_bytes(data), now), now)
 
-    def _instant(self, device: Device, value: bytes, now: Instant) -> Instant:
-        """Device time of a written date-time; one that does not say its deviation is local time."""
+    def instant(self, device: Device, value: bytes, now: Instant) -> Instant:
+        """Device time of a 12-byte date-time; one that does not say its deviation is local time. Raises `AccessRefused`."""
         try:
             at = moment.decode(value)
         except ValueError as error:
             raise AccessRefused(DataAccessResult.TYPE_UNMATCHED, str(error)) from error
         if value[9] << 8 | value[10] == moment.DEVIATION_UNKNOWN:
-            at -= self._shift(device, at - self._zone(device, now), now)
+            return self._from_local(device, at, now)
         return at
 
     def set_time(self, device: Device, at: Instant, now: Instant) -> None:
@@ -231,7 +235,7 @@ class Clock(CosemObject):
         preset = self.recall(device, _PRESET)
         if preset is None:
             raise ActionRefused(ActionResult.OTHER_REASON, "no time was preset")
-        wanted, start, end = (self._instant(device, item.value, now) for item in preset.value)
+        wanted, start, end = (self.instant(device, item.value, now) for item in preset.value)
         if not start <= self.time(device, now) <= end:
             raise ActionRefused(ActionResult.OTHER_REASON, "outside the validity interval of the preset time")
         self.set_time(device, wanted, now)
@@ -241,7 +245,7 @@ class Clock(CosemObject):
         if data.tag != Tag.STRUCTURE or len(data.value) != 3:
             raise ActionRefused(ActionResult.TYPE_UNMATCHED, "preset time and validity interval are wanted")
         moments = [date_time_bytes(item) for item in data.value]
-        _, start, end = (self._instant(device, item, now) for item in moments)
+        _, start, end = (self.instant(device, item, now) for item in moments)
         if end < start:
             raise ActionRefused(ActionResult.OTHER_REASON, "the validity interval ends before it starts")
         self.remember(device, _PRESET, structure(octet_string(item) for item in moments))

@@ -6,7 +6,8 @@ rows. It knows when rows came about (a period, or a list of instants, or a log k
 are asked for. A `reset` remembers one instant before which nothing counts any more; a `capture` remembers one instant
 more.
 
-Times of periodic rows lie on the boundaries of the device's own clock, as in a meter that drifts.
+Periodic rows lie on the boundaries of the device's own clock, as in a meter that drifts, and of its UTC: summer time
+changes how a row's time is shown and not when rows come.
 """
 
 from bisect import bisect_left, bisect_right
@@ -102,7 +103,7 @@ class ProfileGeneric(CosemObject):
                 else stored(double_long_unsigned(period_s), changed=self._cleared),
                 stored(enum(sort_method), lambda data: data.tag == Tag.ENUM and FIFO <= data.value <= FAREST_FROM_ZERO),
                 stored(sort_object.data(), is_column),
-                computed(lambda device, now: double_long_unsigned(len(self._local_times(device, now)))),
+                computed(lambda device, now: double_long_unsigned(len(self._device_times(device, now)))),
                 stored(
                     double_long_unsigned(entries),
                     lambda data: data.tag == Tag.DOUBLE_LONG_UNSIGNED and 0 < data.value <= entries,
@@ -117,15 +118,15 @@ class ProfileGeneric(CosemObject):
         self._times = times
         self._log = log
 
-    # When rows came about, in local time of the device
+    # When rows came about, in device time (UTC as the device has it)
 
     def _start(self, device: Device) -> Instant:
         start = 0 if self._since is None else self._since(device)
         kept = self.recall(device, _SINCE)
         return start if kept is None else max(start, int(kept.value))
 
-    def _local(self, device: Device, at: Instant) -> Instant:
-        return at if self._clock is None else self._clock.local(device, at)
+    def _time(self, device: Device, at: Instant) -> Instant:
+        return at if self._clock is None else self._clock.time(device, at)
 
     def _logged(self, device: Device, now: Instant) -> Sequence[tuple[Instant, Row]]:
         assert self._log is not None
@@ -133,23 +134,23 @@ class ProfileGeneric(CosemObject):
         limit = int(self.read(device, 8, now).value)
         return [entry for entry in self._log(device, now) if start < entry[0] <= now or entry[0] == start > 0][-limit:]
 
-    def _local_times(self, device: Device, now: Instant) -> Sequence[Instant]:
+    def _device_times(self, device: Device, now: Instant) -> Sequence[Instant]:
         """The times of the rows in the buffer, the oldest first: a `range` where all of them are periodic."""
         if self._log is not None:
-            return [self._local(device, at) for at, _ in self._logged(device, now)]
+            return [self._time(device, at) for at, _ in self._logged(device, now)]
         limit = int(self.read(device, 8, now).value)
         start = self._start(device)
         period = int(self.read(device, 4, now).value) * SECOND
         own: Sequence[Instant] = ()
         if self._times is not None:
-            own = [self._local(device, at) for at in self._times(device, now) if start <= at <= now]
+            own = [self._time(device, at) for at in self._times(device, now) if start <= at <= now]
         elif period:
-            first = -(-self._local(device, start) // period) * period
-            last = self._local(device, now) // period * period
+            first = -(-self._time(device, start) // period) * period
+            last = self._time(device, now) // period * period
             own = range(max(first, last - (limit - 1) * period), last + 1, period)
         captured = self.recall(device, _CAPTURED)
         if captured is not None:
-            own = sorted((*own, *(self._local(device, int(item.value)) for item in captured.value)))
+            own = sorted((*own, *(self._time(device, int(item.value)) for item in captured.value)))
         return own[-limit:] if len(own) > limit else own
 
     def _rows(self, device: Device, chosen: Sequence[int], now: Instant) -> list[Row]:
@@ -159,18 +160,13 @@ class ProfileGeneric(CosemObject):
         if self._log is not None:
             logged = self._logged(device, now)
             return [logged[place][1] for place in chosen]
-        times = self._local_times(device, now)
+        times = self._device_times(device, now)
         columns = [] if self._row is not None else self._columns(device, now)
         clock = self._clock
         rows: list[Row] = []
         for place in chosen:
-            local = times[place]
-            if clock is None:
-                at = local
-                stamp = octet_string(moment.encode(local))
-            else:
-                at = clock.from_local(device, local, now)
-                stamp = octet_string(moment.encode(local, *clock.marks(device, at)))
+            at = times[place] if clock is None else clock.true(device, times[place])
+            stamp = octet_string(moment.encode(at) if clock is None else clock.shown(device, at))
             if self._row is not None:
                 rows.append(self._row(device, at, stamp))
             else:
@@ -206,7 +202,7 @@ class ProfileGeneric(CosemObject):
         return rows
 
     def _whole(self, device: Device, now: Instant) -> Data:
-        places = range(len(self._local_times(device, now)))
+        places = range(len(self._device_times(device, now)))
         return array(structure(row) for row in self._ordered(device, places, now))
 
     def select(self, device: Device, attribute: int, access: SelectiveAccess, now: Instant) -> Data:
@@ -229,14 +225,14 @@ class ProfileGeneric(CosemObject):
             raise AccessRefused(DataAccessResult.SCOPE_OF_ACCESS_VIOLATED, "a selected value is not captured here")
         by = Column.of(restricting)
         if _is_clock(by):
-            first, last = _bound(low, -1), _bound(high, 1)
-            times = self._local_times(device, now)
+            first, last = self._bound(device, low, -1, now), self._bound(device, high, 1, now)
+            times = self._device_times(device, now)
             start = 0 if first is None else bisect_left(times, first)
             stop = len(times) if last is None else bisect_right(times, last)
             rows = self._ordered(device, range(start, max(start, stop)), now)
         elif by in columns:
             place = columns.index(by)
-            rows = self._ordered(device, range(len(self._local_times(device, now))), now)
+            rows = self._ordered(device, range(len(self._device_times(device, now))), now)
             try:
                 rows = [row for row in rows if low.value <= row[place].value <= high.value]
             except TypeError as error:
@@ -250,6 +246,26 @@ class ProfileGeneric(CosemObject):
             rows = [[row[place] for place in places] for row in rows]
         return array(structure(row) for row in rows)
 
+    def _bound(self, device: Device, data: Data, side: int, now: Instant) -> Instant | None:
+        """A bound of a range in device time; None where nothing is specified. A date alone is its first or last
+        instant."""
+        if data.tag == Tag.NULL:
+            return None
+        if data.tag not in (Tag.OCTET_STRING, Tag.DATE_TIME) or len(data.value) != 12:
+            raise AccessRefused(DataAccessResult.TYPE_UNMATCHED, "the bounds are date-times")
+        value: bytes = data.value
+        if moment.never(value):
+            return None
+        fill = b"\x00" * 4 if side < 0 else bytes((23, 59, 59, 99))
+        time = bytes(given if given != 0xFF else other for given, other in zip(value[5:9], fill, strict=True))
+        whole = value[:4] + b"\xff" + time + value[9:]
+        if self._clock is not None:
+            return self._clock.instant(device, whole, now)
+        try:
+            return moment.decode(whole)
+        except ValueError as error:
+            raise AccessRefused(DataAccessResult.TYPE_UNMATCHED, str(error)) from error
+
     def _by_entry(self, device: Device, asked: Data, now: Instant) -> Data:
         """Rows and columns by number from 1, both ends included; 0 at the end is the last (entry descriptor, selector
         2)."""
@@ -257,7 +273,7 @@ class ProfileGeneric(CosemObject):
         if asked.tag != Tag.STRUCTURE or [item.tag for item in asked.value] != tags:
             raise AccessRefused(DataAccessResult.TYPE_UNMATCHED, "an entry descriptor is wanted")
         first, last, left, right = (item.value for item in asked.value)
-        count = len(self._local_times(device, now))
+        count = len(self._device_times(device, now))
         if first == 0 or (last and last < first) or (right and right < left):
             raise AccessRefused(
                 DataAccessResult.OTHER_REASON, "entries are counted from 1, the first not after the last"
@@ -300,20 +316,3 @@ def _is_columns(data: Data) -> bool:
 
 def _is_clock(column: Column) -> bool:
     return column.class_id == _CLOCK and column.attribute == 2
-
-
-def _bound(data: Data, side: int) -> Instant | None:
-    """A bound of a range in local time; None where nothing is specified. A date alone is its first or last instant."""
-    if data.tag == Tag.NULL:
-        return None
-    if data.tag not in (Tag.OCTET_STRING, Tag.DATE_TIME) or len(data.value) != 12:
-        raise AccessRefused(DataAccessResult.TYPE_UNMATCHED, "the bounds are date-times")
-    value: bytes = data.value
-    if moment.never(value):
-        return None
-    fill = b"\x00" * 4 if side < 0 else bytes((23, 59, 59, 99))
-    time = bytes(given if given != 0xFF else other for given, other in zip(value[5:9], fill, strict=True))
-    try:  # rows carry local time, so a deviation that the bound states is that of its own time and is left out
-        return moment.decode(value[:4] + b"\xff" + time + b"\x80\x00\x00")
-    except ValueError as error:
-        raise AccessRefused(DataAccessResult.TYPE_UNMATCHED, str(error)) from error
