@@ -143,13 +143,18 @@ def test_messages_outside_the_buffers_are_refused_alone(stores, column) -> None:
     device = stores[0]
     batch = BatchBuffers(3, 48)
     count = batch.fill([0, 1, 2], [b"a" * 16] * 3, 0x30)
-    for value in (0xFFFFFFFF, 0x80000000, 10000):
+    last_slot = len(batch.output) - layout.slot(16)
+    edges = {"in_offsets": 48 - 15, "lengths": 33, "out_offsets": last_slot + 1}
+    for value in (0xFFFFFFFF, 0x80000000, 10000, edges[column]):
         batch.fill([0, 1, 2], [b"a" * 16] * 3, 0x30)
         getattr(batch, column)[1] = value
         before = device.counters(1)
         assert device.seal_buffers(batch, count) == 2
         assert list(batch.statuses) == [layout.OK, layout.USAGE, layout.OK]
         assert device.counters(1) == before
+    batch.fill([0, 1, 2], [b"a" * 16] * 3, 0x30)
+    batch.in_offsets[1], batch.out_offsets[1] = 48 - 16, last_slot
+    assert device.seal_buffers(batch, count) == 3
     for count in (-1, 4):
         with pytest.raises(UsageError):
             device.seal_buffers(batch, count)

@@ -31,6 +31,14 @@ enum { LONGEST = 300 };
 
 static const uint8_t title[8] = "METER  1", salt[4] = "salt";
 
+static int all_zero(const uint8_t *p, size_t n)
+{
+    uint8_t any = 0;
+    for (size_t i = 0; i < n; i++)
+        any |= p[i];
+    return any == 0;
+}
+
 /* A heap block of exactly n bytes, so that one byte too far is seen. */
 static uint8_t *block(size_t n, int fill)
 {
@@ -61,6 +69,7 @@ static void messages(sm_store *store, size_t length)
         if (size > length) {
             bent[size - 1] ^= 1;
             CHECK(sm_open_one(store, 0, controls[i], (uint32_t)counter, bent, size, opened, size) == -SM_TAG);
+            CHECK(all_zero(opened, length));
         }
         CHECK(sm_open_one(store, 0, controls[i], (uint32_t)counter, sealed, size, opened, size) == (int64_t)length);
         PUBLIC(opened, length);
@@ -88,6 +97,7 @@ static void given_keys(size_t key_length, size_t length)
     CHECK(sm_gcm_open(key, key_length, iv, aad, length, sealed, length + 16, opened, 16) == SM_OK);
     sealed[0] ^= 1;
     CHECK(sm_gcm_open(key, key_length, iv, aad, length, sealed, length + 16, opened, 16) == -SM_TAG);
+    CHECK(all_zero(opened, length));
     free(key);
     free(text);
     free(sealed);
@@ -105,6 +115,7 @@ static void keys(sm_store *store, size_t kek_length)
         CHECK(sm_key_unwrap(kek, kek_length, wrapped, length + 8, back) == SM_OK);
         wrapped[3] ^= 1;
         CHECK(sm_key_unwrap(kek, kek_length, wrapped, length + 8, back) == -SM_TAG);
+        CHECK(all_zero(back, length));
         if (length == 16) {
             CHECK(sm_wrap_one(store, 0, key, length, wrapped) == SM_OK);
             PUBLIC(wrapped, length + 8);
@@ -132,6 +143,7 @@ static void packets(size_t key_length)
         memcpy(exact, packet, (size_t)size);
         exact[size - 1] ^= 1;
         CHECK(sm_esp_open(into, exact, (size_t)size, opened, (size_t)size) == -SM_TAG);
+        CHECK(all_zero(opened, (size_t)size));
         exact[size - 1] ^= 1;
         CHECK(sm_esp_open(into, exact, (size_t)size, opened, (size_t)size) == ((int64_t)4 << 32 | (int64_t)length));
         CHECK(memcmp(opened, inner, length) == 0);
