@@ -28,7 +28,8 @@ def loads(home: int) -> list[consumption.Load]:
 @settings(max_examples=40, deadline=None)
 @given(HOMES, DAYS)
 def test_half_hours_add_up_to_the_cumulative_curve(home: int, day: int) -> None:
-    """The 48 half-hours of a day sum to the difference of the cumulative curve, to the last grain, at every boundary."""
+    """The 48 half-hours of a day sum to the difference of the cumulative curve, to the last grain, at every
+    boundary."""
     for load in loads(home):
         start = load.used(WHOLE_DAY, day, 0)[1]
         running = 0

@@ -1,4 +1,5 @@
-"""The electricity meter, asked through the hub by a real client: contacts, tariff, registers, keys, alerts, firmware."""
+"""The electricity meter, asked through the hub by a real client: contacts, tariff, registers, keys, alerts,
+firmware."""
 
 from collections.abc import Callable
 from typing import Any
@@ -96,7 +97,8 @@ def test_a_supply_that_is_on_cannot_be_armed(talk: Any) -> None:
 
 
 def test_nothing_is_drawn_while_the_supply_is_off_and_the_button_closes_an_armed_one(home: Any, talk: Any) -> None:
-    """Off: registers stand. Armed: they still stand, until the customer presses the button; off, the button does nothing."""
+    """Off: registers stand. Armed: they still stand, until the customer presses the button; off, the button does
+    nothing."""
     assert isinstance(talk.act(70, SUPPLY, 1, integer(0)), Answer)
     stood = talk.read(3, "1-0:1.8.0")
     home.run(5 * MINUTE)
@@ -154,7 +156,8 @@ ACTIVATE, DEACTIVATE, RESET = 0x1011, 0x0012, 0x0020
 
 
 def test_switches_follow_the_loaded_tariff_across_a_real_switching_time(home: Any) -> None:
-    """Economy 7: off at 00:29, on at 00:31, on at 07:29, off at 07:31, on every wired switch, as reads over the WAN say."""
+    """Economy 7: off at 00:29, on at 00:31, on at 07:29, off at 07:31, on every wired switch, as reads over the WAN
+    say."""
     midnight = home.now - home.now % DAY + DAY
     for minute, on in ((29, False), (31, True), (7 * 60 + 29, True), (7 * 60 + 31, False)):
         home.run(midnight + minute * MINUTE - home.now - 20 * SECOND)
@@ -166,7 +169,8 @@ def test_switches_follow_the_loaded_tariff_across_a_real_switching_time(home: An
 
 @pytest.mark.parametrize("minutes", [1, 30, 240])
 def test_an_activation_lasts_as_long_as_its_duration(home: Any, talk: Any, minutes: int) -> None:
-    """SET of the duration, then the activate script: on until that many minutes have passed, then as the calendar says."""
+    """SET of the duration, then the activate script: on until that many minutes have passed, then as the calendar
+    says."""
     assert talk.write(1, "0-0:94.44.117.1", 2, long_unsigned(minutes)) == Answer(None)
     assert isinstance(script(talk, AUX_SCRIPTS, number(ACTIVATE, 1)), Answer)
     begun = home.now
@@ -283,7 +287,8 @@ def test_a_tariff_in_pieces_takes_over_when_it_is_whole(home: Any, talk: Any) ->
 
 
 def test_a_passive_calendar_takes_over_on_time_while_everybody_sleeps(home: Any, talk: Any) -> None:
-    """Planned for 18:00, the passive calendar is in force then, read late or through a row; the split is exact at 18:00."""
+    """Planned for 18:00, the passive calendar is in force then, read late or through a row; the split is exact at
+    18:00."""
     assert write_days(talk, ((0, 2),), attribute=9) == Answer(None)
     at = home.now - home.now % DAY + 18 * HOUR
     assert talk.write(20, "0-0:13.0.0", 10, octet_string(moment.encode(at))) == Answer(None)
@@ -360,7 +365,8 @@ def wrapped(home: Any, key_id: int, key: bytes, party: Party = E) -> Data:
 
 @pytest.mark.parametrize("party", [Party.HUB, Party.ELECTRICITY, Party.GAS])
 def test_keys_are_changed_through_the_hub(bench: Callable[..., Any], party: Party) -> None:
-    """All three keys are wrapped under the old master and installed; the old ones are refused afterwards, the new accepted."""
+    """All three keys are wrapped under the old master and installed; the old ones are refused afterwards, the new
+    accepted."""
     home = bench()
     home.rouse()
     talk = home.talk(party)
@@ -439,7 +445,8 @@ def test_an_alert_without_a_usable_destination_is_noted(home: Any, talk: Any) ->
 
 
 def test_new_firmware_runs_after_transfer_verification_and_activation(home: Any, talk: Any) -> None:
-    """A good image changes the version and ends the association; a changed bit fails verification and changes nothing."""
+    """A good image changes the version and ends the association; a changed bit fails verification and changes
+    nothing."""
     image = bytes(range(256)) * 2
     for spoilt in (True, False):
         name = firmware.identifier("03.25", image, 128)

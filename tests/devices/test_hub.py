@@ -40,7 +40,8 @@ def test_asleep_it_hears_nothing_but_short_messages(home: Any) -> None:
 
 
 def test_a_short_message_wakes_it_and_it_calls_back(home: Any) -> None:
-    """Attached between 0.5 and 5 seconds later, it tells the named address, plainly, who it is and the token it was given."""
+    """Attached between 0.5 and 5 seconds later, it tells the named address, plainly, who it is and the token it was
+    given."""
     begun = home.now
     home.sms()
     while not home.alerts:
@@ -92,7 +93,8 @@ def replace_hub(own: profiles.Profile, **changes: Any) -> profiles.Profile:
 
 
 def test_a_model_may_need_two_messages_within_its_window(home: Any) -> None:
-    """One message, or two too far apart, do not wake it; two within the window do. The half-heard state survives a row."""
+    """One message, or two too far apart, do not wake it; two within the window do. The half-heard state survives a
+    row."""
     two_message_hub(home)
     home.rouse()
     home.run(2 * MINUTE)

@@ -91,7 +91,8 @@ def test_half_hours_agree_with_the_register(events: list[tuple[str, int]]) -> No
 @settings(max_examples=40, deadline=None)
 @given(EVENTS, st.integers(0, 10 * 86_400))
 def test_a_stored_ledger_is_the_same_ledger(events: list[tuple[str, int]], later: int) -> None:
-    """Packed into a row and built again, a ledger shows the same at any later time; one without events packs to nothing."""
+    """Packed into a row and built again, a ledger shows the same at any later time; one without events packs to
+    nothing."""
     ledger, at = make(), START
     for event, seconds in events:
         at = happen(ledger, event, at + seconds * SECOND)
@@ -107,7 +108,8 @@ def test_a_stored_ledger_is_the_same_ledger(events: list[tuple[str, int]], later
 
 
 def test_many_events_keep_a_bounded_ledger_and_lose_no_energy() -> None:
-    """After more events than are kept, the oldest regimes are gone and the total is still that of an undisturbed meter."""
+    """After more events than are kept, the oldest regimes are gone and the total is still that of an undisturbed
+    meter."""
     ledger = make(wired=False)
     for number in range(3 * REGIMES_MOST):
         at = START + number * HOUR

@@ -103,7 +103,8 @@ def test_an_unknown_model_names_those_there_are() -> None:
 
 
 def test_others_may_ship_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second distribution's models stand beside ours; the same name twice, a bad entry or a missing module is refused."""
+    """A second distribution's models stand beside ours; the same name twice, a bad entry or a missing module is
+    refused."""
     module = types.ModuleType("acme_meters")
     module.MODELS = {"acme_1": MODELS["elster_as300p"]}  # type: ignore[attr-defined]
     module.TWICE = {"elster_hub": MODELS["elster_hub"]}  # type: ignore[attr-defined]
