@@ -206,8 +206,8 @@ class Association:
             self._peer_before = None
 
     def open_initiate(self, device: Device, apdu: bytes) -> bytes | None:
-        """The InitiateRequest inside a glo-InitiateRequest; None when it carries less protection than the policy asks for,
-        which is judged first: what has no tag must not move a counter. Raises FrameError, CryptoError."""
+        """The InitiateRequest inside a glo-InitiateRequest; None when it carries less protection than the policy asks
+        for, which is judged first: what has no tag must not move a counter. Raises FrameError, CryptoError."""
         frame = GLO.parse(apdu)
         if frame.tag != _GLO_INITIATE_REQUEST or not security.acceptable_control(frame.security_control):
             raise TagError("not a glo-initiate-request of suite 0")

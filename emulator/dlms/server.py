@@ -156,9 +156,7 @@ class Server:
             return self._associate(client_sap, apdu)
         if tag in PLAIN or tag in HANDLERS or tag in (_GENERAL_GLO, _GENERAL_DED, _RLRQ):
             raise not_allowed(_NOT_OPEN)
-        raise ServiceRefused(
-            StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED, f"no service has tag {tag:02X}"
-        )
+        raise _unknown(tag)
 
     def _associate(self, client_sap: int, apdu: bytes) -> bytes | None:
         client = self.profile.clients.get(client_sap)
@@ -195,6 +193,8 @@ class Server:
         """A glo- or ded- request; the answer takes the same form."""
         frame = GLO.parse(apdu)
         tag = frame.tag
+        if PLAIN[tag] not in HANDLERS:
+            raise _unknown(tag)
         index = association.index
         kind = security.GLO
         if tag in DEDICATED:
@@ -226,7 +226,7 @@ class Server:
         control = frame.security_control
         plain = self._open(association, index, control, frame.invocation_counter, frame.text)
         if not plain or plain[0] not in HANDLERS:
-            raise ServiceRefused(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED, "no such service")
+            raise _unknown(plain[0] if plain else 0)
         association.kind, association.control = security.GENERAL, control
         association.authenticated = control & security.AUTHENTICATED != 0
         answer = self._serve(association, plain, now)
@@ -286,6 +286,11 @@ class Server:
             step()
         except EmulatorError as error:
             self.device.note("dlms.not-settled", type(error).__name__, str(error))
+
+
+def _unknown(tag: int) -> ServiceRefused:
+    reason = f"no service has tag {tag:02X}"
+    return ServiceRefused(StateError.SERVICE_UNKNOWN, ServiceError.SERVICE_NOT_SUPPORTED, reason)
 
 
 def _is_hls_reply(association: Association, apdu: bytes) -> bool:

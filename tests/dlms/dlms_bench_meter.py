@@ -368,7 +368,8 @@ class HeadEnd:
         self.sent.append(apdu)
         answer = self.meter.server.receive(self.sap, apdu, self.now)
         self.heard.append(answer)
-        assert not self.meter.noted("dlms.fault"), self.meter.notes
+        faults = [note for note in self.meter.notes if note[0] == "dlms.fault"]
+        assert not faults, faults
         return answer
 
     def ask(self, apdu: bytes) -> Outcome:

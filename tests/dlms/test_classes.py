@@ -85,21 +85,23 @@ def test_the_table_of_classes_is_the_published_one():
 
 @pytest.mark.parametrize("item", ITEMS, ids=repr)
 def test_every_attribute_of_every_object_reads_and_can_be_said_in_bytes(meter, head_end, item):
-    """Attribute 1 is the logical name; every other is a datum that goes through the codec unchanged, or is unavailable."""
+    """Attribute 1 is the logical name; every other is a datum that goes through the codec unchanged, or is
+    unavailable."""
     meter.association = meter.server.association(1)
     assert item.read(meter, 1, NOW) == octet_string(item.logical_name)
     for attribute in range(1, item.attribute_count + 1):
-        try:
-            data = item.read(meter, attribute, NOW)
-        except AccessRefused as refusal:
-            assert (item.class_id, int(refusal.result)) == (15, 11)
+        if (item.class_id, attribute) == (15, 5) and item.client_sap != 1:  # of the association it is asked in only
+            with pytest.raises(AccessRefused):
+                item.read(meter, attribute, NOW)
             continue
+        data = item.read(meter, attribute, NOW)
         assert DATA.parse(DATA.build(data)) == data
 
 
 @pytest.mark.parametrize("item", ITEMS, ids=repr)
 def test_no_object_has_attributes_or_methods_beyond_its_class(meter, item):
-    """Unknown attributes are undefined for reading and writing, unknown methods undefined; the logical name is fixed."""
+    """Unknown attributes are undefined for reading and writing, unknown methods undefined; the logical name is
+    fixed."""
     for attribute in (-1, 0, item.attribute_count + 1, 127):
         with pytest.raises(AccessRefused) as refused:
             item.get(meter, attribute, None, NOW)
@@ -129,22 +131,25 @@ JUNK = [
 
 @pytest.mark.parametrize("item", ITEMS, ids=repr)
 def test_junk_written_or_passed_anywhere_is_refused_or_acted_on_and_never_raises(item):
-    """Every attribute written and every method invoked with a bag of wrong types: refusals only, and the object is still
-    whole afterwards."""
+    """Every attribute written and every method invoked with a bag of wrong types: refusals only, and the object is
+    still whole afterwards."""
     meter = Meter()
     meter.client().open()
     meter.association = meter.server.association(1)
+    refusals: list[int] = []
     for data in JUNK:
         for attribute in range(2, item.attribute_count + 1):
             try:
                 item.set(meter, attribute, data, NOW)
             except AccessRefused as refusal:
-                assert refusal.result != 0
+                refusals.append(refusal.result)
         for method in item.method_ids:
             try:
                 item.act(meter, method, data, NOW)
             except ActionRefused as refusal:
-                assert refusal.result != 0
+                refusals.append(refusal.result)
+    assert refusals
+    assert 0 not in refusals
     meter.pending.clear()
     for attribute in range(1, item.attribute_count + 1):
         if (item.class_id, attribute) != (15, 5):  # tells of the association it is asked in, and of no other
@@ -251,7 +256,8 @@ def test_a_register_is_reset_when_that_can_be_done(meter, head_end):
 
 
 def test_register_activation_keeps_masks_and_says_what_counts(meter, head_end):
-    """Add a register, add a mask over it, activate it, and the registers that count are those; refusals leave all as is."""
+    """Add a register, add a mask over it, activate it, and the registers that count are those; refusals leave all as
+    is."""
     item = TREE[6, TARIFF_REGISTERS]
     assert item.active(meter, NOW) == ((3, ENERGY),)
     third = structure((long_unsigned(4), octet_string(DEMAND)))
@@ -329,7 +335,8 @@ def test_the_object_list_shows_what_the_server_obeys(meter):
 
 
 def test_the_object_list_in_part(head_end):
-    """Selectors: 1 without rights, 2 by class, 3 by objects, 4 one object; unknown ones and wrong shapes are refused."""
+    """Selectors: 1 without rights, 2 by class, 3 by objects, 4 one object; unknown ones and wrong shapes are
+    refused."""
 
     def part(selector: int, parameters: Data):
         return head_end.get(15, CURRENT, 2, SelectiveAccess(selector, parameters))
@@ -419,7 +426,8 @@ def send(client, number: int, block: bytes):
 
 
 def test_an_image_arrives_with_gaps_and_is_activated(meter, head_end):
-    """Blocks out of order, repeated, with one missing: the first gap is named; verified and activated only when whole."""
+    """Blocks out of order, repeated, with one missing: the first gap is named; verified and activated only when
+    whole."""
     assert initiate(head_end, FIRMWARE) == Answer(None)
     parts = blocks(FIRMWARE)
     for number in (7, 0, 1, 3, 3, 2, 5, 6):
@@ -460,7 +468,8 @@ def test_one_changed_byte_fails_the_verification(meter, head_end):
 
 
 def test_blocks_that_do_not_belong_are_refused(meter, head_end):
-    """Before initiation, beyond the end, of a wrong size, wrong types, no size at all, and while transfer is disabled."""
+    """Before initiation, beyond the end, of a wrong size, wrong types, no size at all, and while transfer is
+    disabled."""
     assert send(head_end, 0, bytes(BLOCK_SIZE)) == Refused("action", 250)
     assert head_end.act(18, IMAGE, 1, structure((octet_string(b""), double_long_unsigned(0)))) == Refused("action", 250)
     huge = structure((octet_string(b""), double_long_unsigned(1 << 30)))
@@ -568,7 +577,6 @@ _REMOTE_OFF = {
     ("on", R, 1): 1,
     ("on", M, 2): 1,
 }
-# fmt: skip
 TRANSITIONS = {
     1: {**_REMOTE_OFF, ("off", M, 1): 2, ("on", R, 0): 2, ("on", R, 2): 2},
     2: {**_REMOTE_OFF, ("off", M, 1): 2, ("on", R, 0): 1},

@@ -124,15 +124,16 @@ def test_a_master_key_that_is_fixed_is_not_changed(meter):
 
 
 def test_sending_a_live_key_again_proves_the_master_key(meter, head_end):
-    """The safe probe: the EK that is live, wrapped under the candidate KEK; success says the KEK is right, and nothing is
-    lost either way."""
+    """The safe probe: the EK that is live, wrapped under the candidate KEK; success says the KEK is right, and
+    nothing is lost either way."""
     assert transfer(head_end, keys((EK_ID, EK), kek=NEW_KEK)) == Refused("action", 250)
     assert transfer(head_end, keys((EK_ID, EK))) == Answer(None)
     assert isinstance(head_end.get(1, NAME, 2), Answer)
 
 
 def test_a_power_cut_between_the_keys_leaves_a_torn_pair(meter, head_end):
-    """Keys are taken into use one by one after the reply; a device may stop half way, and then EK is new and AK is old."""
+    """Keys are taken into use one by one after the reply; a device may stop half way, and then EK is new and AK is
+    old."""
     meter.key_installed = lambda client_sap, key_id, now: meter.pending.clear()
     assert transfer(head_end, keys((EK_ID, NEW_EK), (AK_ID, NEW_AK))) == Answer(None)
     meter.store.install(8, ek=NEW_EK)

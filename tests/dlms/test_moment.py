@@ -41,7 +41,8 @@ def test_an_instant_comes_back_from_its_bytes(hundredths, deviation):
     ],
 )
 def test_what_is_no_moment_is_refused(value):
-    """The 30th of February, wildcards, hour 24, minute, second 60, hundredth 100, a deviation of days, a wrong weekday."""
+    """The 30th of February, wildcards, hour 24, minute, second 60, hundredth 100, a deviation of days, a wrong
+    weekday."""
     with pytest.raises(ValueError):
         moment.decode(bytes.fromhex(value))
 

@@ -284,7 +284,8 @@ def test_a_device_without_keys_notifies_in_the_clear(meter):
 
 
 def test_the_client_refuses_damaged_replayed_and_foreign_answers(meter, head_end):
-    """A bent tag, an older answer, an unprotected one, another title: refused each with its reason, the question open."""
+    """A bent tag, an older answer, an unprotected one, another title: refused each with its reason, the question
+    open."""
     apdu = head_end.client.get(AttributeRef(1, NAME, 2))
     answer = head_end.say(apdu)
     assert head_end.client.receive(answer[:-1] + bytes((answer[-1] ^ 1,))).reason == "tag"
@@ -370,7 +371,8 @@ def test_the_published_glo_initiate_request_opens():
     ],
 )
 def test_the_published_glo_gets_are_served(published):
-    """GET clock, authenticated and encrypted, authenticated only, encrypted only: the server reads the clock for each."""
+    """GET clock, authenticated and encrypted, authenticated only, encrypted only: the server reads the clock for
+    each."""
     from emulator.codecs.acse import AARQ, AARQ_FRAME
     from emulator.codecs.initiate import InitiateRequest
     from emulator.dlms.server import DEFAULT_CONFORMANCE

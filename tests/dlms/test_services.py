@@ -305,7 +305,8 @@ def test_a_long_list_comes_in_blocks_and_is_put_together(meter):
 
 
 def test_a_long_return_parameter_comes_in_pblocks(meter, monkeypatch):
-    """ACTION: the returned datum in blocks, asked for with next-pblock; repeats are served, wrong numbers abort (15)."""
+    """ACTION: the returned datum in blocks, asked for with next-pblock; repeats are served, wrong numbers abort
+    (15)."""
     table = meter.objects.named("saps")
     monkeypatch.setitem(table._acts, 1, lambda device, data, now: octet_string(bytes(300)))
     client = meter.client(1, Profile(Mechanism.HLS_GMAC, Context.LN_CIPHERED, max_pdu=100)).open()

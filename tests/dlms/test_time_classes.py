@@ -68,7 +68,8 @@ def stamp(now: int) -> Data:
 
 
 def test_the_clock_shows_true_time_drift_and_what_was_set(meter, head_end):
-    """With 10 ppm of drift it is 345.6 s fast after 400 days; set right it is right, and goes on drifting at its rate."""
+    """With 10 ppm of drift it is 345.6 s fast after 400 days; set right it is right, and goes on drifting at its
+    rate."""
     meter.drift_ppm = 10
     clock = TREE[8, CLOCK]
     assert clock.time(meter, NOW) - NOW == 345_600_000
@@ -292,7 +293,8 @@ def test_a_drifting_meter_has_its_rows_at_its_own_half_hours(meter):
 
 
 def test_rows_neither_double_nor_vanish_when_summer_ends(meter, head_end):
-    """Boundaries are of the device's UTC: every true half-hour has one row, though two of them show the same local time."""
+    """Boundaries are of the device's UTC: every true half-hour has one row, though two of them show the same local
+    time."""
     head_end.set(8, CLOCK, 8, boolean(True))
     head_end.now = at(2020, 10, 25, 3)
     first, last = (octet_string(moment.encode(at(2020, 10, 25, hour))) for hour in (0, 2))
@@ -304,7 +306,8 @@ def test_rows_neither_double_nor_vanish_when_summer_ends(meter, head_end):
 
 
 def test_the_latest_first_and_other_orders(meter, head_end):
-    """Sort methods: LIFO turns the buffer and its entry numbers; largest, smallest, nearest and farest by the sort object."""
+    """Sort methods: LIFO turns the buffer and its entry numbers; largest, smallest, nearest and farest by the sort
+    object."""
     whole = rows(head_end.value(7, LOAD_PROFILE, 2, by_entry(1, 0)))
     assert head_end.set(7, LOAD_PROFILE, 5, enum(LIFO)) == Answer(None)
     assert rows(head_end.value(7, LOAD_PROFILE, 2)) == whole[::-1]

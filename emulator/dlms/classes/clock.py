@@ -192,7 +192,8 @@ class Clock(CosemObject):
         self.set_time(device, self.instant(device, date_time_bytes(data), now), now)
 
     def instant(self, device: Device, value: bytes, now: Instant) -> Instant:
-        """Device time of a 12-byte date-time; one that does not say its deviation is local time. Raises `AccessRefused`."""
+        """Device time of a 12-byte date-time; one that does not say its deviation is local time. Raises
+        `AccessRefused`."""
         try:
             at = moment.decode(value)
         except ValueError as error:
