@@ -15,6 +15,13 @@
 #define X86 __attribute__((target("aes,sse4.1")))
 #define INLINE static inline __attribute__((always_inline)) X86
 
+/* Lanes must live in registers, which takes unrolled loops; gcc does not unroll at -O2 unless told. */
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
 enum { LANES = 8 };
 
 /* Each word becomes the xor of itself and all words before it. */
@@ -79,14 +86,17 @@ X86 void sm_aesni_aes_invert(sm_aes_key *key)
 INLINE void encrypt_lanes(const sm_aes_key *key, __m128i *lane, int n)
 {
     __m128i k = round_key(key, 0);
+    UNROLL
     for (int i = 0; i < n; i++)
         lane[i] = _mm_xor_si128(lane[i], k);
     for (unsigned round = 1; round < key->rounds; round++) {
         k = round_key(key, round);
+        UNROLL
         for (int i = 0; i < n; i++)
             lane[i] = _mm_aesenc_si128(lane[i], k);
     }
     k = round_key(key, key->rounds);
+    UNROLL
     for (int i = 0; i < n; i++)
         lane[i] = _mm_aesenclast_si128(lane[i], k);
 }
@@ -136,17 +146,20 @@ X86 void sm_aesni_aes_ctr(const sm_aes_key *key, const uint8_t counter[16], cons
     uint32_t number = sm_be32(counter + 12);
     __m128i lane[LANES];
     while (length > 0) {
+        UNROLL
         for (int i = 0; i < LANES; i++)
             lane[i] = _mm_insert_epi32(base, (int)__builtin_bswap32(number++), 3);
         encrypt_lanes(key, lane, LANES);
         if (length < LANES * SM_BLOCK) {
             alignas(16) uint8_t pad[LANES * SM_BLOCK];
+            UNROLL
             for (int i = 0; i < LANES; i++)
                 _mm_store_si128((__m128i *)pad + i, lane[i]);
             sm_xor(out, in, pad, length);
             sm_wipe(pad, sizeof pad);
             return;
         }
+        UNROLL
         for (int i = 0; i < LANES; i++) {
             __m128i text = _mm_loadu_si128((const __m128i *)in + i);
             _mm_storeu_si128((__m128i *)out + i, _mm_xor_si128(text, lane[i]));
