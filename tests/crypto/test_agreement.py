@@ -69,7 +69,7 @@ def play(store: Any, step: tuple[Any, ...]) -> Any:
     return answer(getattr(store, name), at, *rest)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(steps, min_size=4, max_size=25))
 def test_any_history_leads_both_to_the_same_answers_and_rows(native_core, fallback_core, history) -> None:
     """Random lives of three contexts, including every refusal the contract names."""
@@ -112,7 +112,7 @@ def test_one_core_continues_the_others_row(native_core, fallback_core) -> None:
 packet_change = st.tuples(st.integers(0, 60), st.sampled_from([0, 1, 0x80]))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     order=st.lists(st.tuples(st.integers(1, 200), packet_change, st.integers(0, 3)), min_size=1, max_size=40),
     start=st.sampled_from([SaState(1, 0, 0), SaState(1, 100, 0b1011), SaState(5, 0xFFFFFFF0, 1)]),

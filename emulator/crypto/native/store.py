@@ -5,6 +5,7 @@ once. Everything that decides lies in C; what is left here is sizes of Python ob
 """
 
 import logging
+from array import array
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from struct import Struct
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from emulator._native import ffi, lib
 from emulator.crypto import layout
 from emulator.crypto.buffers import BatchBuffers
-from emulator.crypto.layout import ENCRYPTED, OK, REPLAY, TAG_BYTES, USAGE, ContextState, refusal, slot
+from emulator.crypto.layout import ENCRYPTED, OK, REPLAY, TAG_BYTES, USAGE, ContextState, refusal
 from emulator.crypto.native.pointers import pointer, pointer_or_null
 from emulator.crypto.store import Key, StoreBase
 from emulator.errors import EmulatorError, UsageError
@@ -35,6 +36,15 @@ _FIRST_ROOM: Final = 4096
 def _check(value: Key | None, size: int, what: str) -> None:
     if value is not None and len(value) != size:
         raise UsageError(f"{what} has {size} bytes, not {len(value)}")
+
+
+def _column(values: Sequence[int]) -> "CData":
+    """A column of 32-bit numbers, by the fastest way there is; OverflowError and TypeError as `array` raises them."""
+    return ffi.from_buffer("uint32_t[]", values if isinstance(values, array) else array("I", values))
+
+
+def _list(column: "CData") -> list[int]:
+    return memoryview(ffi.buffer(column)).cast("B").cast("I").tolist()
 
 
 def _controls(security_control: int, count: int) -> bytes:
@@ -216,14 +226,14 @@ class ContextStore(StoreBase):
         count = len(indices)
         if len(texts) != count:
             raise UsageError("the columns of a batch have one length")
-        lengths = list(map(len, texts))
-        starts = list(accumulate(map(slot, lengths), initial=0))
+        lengths = array("I", map(len, texts))
+        starts = list(accumulate([(length + 31) & ~15 for length in lengths], initial=0))  # layout.slot, inline
         out, status = ffi.new("uint8_t[]", starts[-1] + 1), ffi.new("uint8_t[]", count + 1)
         joined = bytearray().join(texts)
         try:
             done = call(
-                self._handle, count, ffi.new("uint32_t[]", indices), *before, pointer(joined), len(joined), _NULL,
-                ffi.new("uint32_t[]", lengths), out, starts[-1], _NULL, *after, status,
+                self._handle, count, _column(indices), *before, pointer(joined), len(joined), _NULL,
+                _column(lengths), out, starts[-1], _NULL, *after, status,
             )  # fmt: skip
         except (OverflowError, TypeError) as error:
             raise UsageError(str(error)) from error
@@ -241,12 +251,13 @@ class ContextStore(StoreBase):
     ) -> list[tuple[int, bytes] | EmulatorError]:
         counters = ffi.new("uint32_t[]", len(indices) + 1)
         controls = _controls(security_control, len(indices))
-        statuses, out, starts = self._run(lib.sm_seal_batch, indices, plaintexts, (controls,), (counters,))
+        statuses, memory, starts = self._run(lib.sm_seal_batch, indices, plaintexts, (controls,), (counters,))
+        out = memory[:]
         more = 0 if security_control == ENCRYPTED else TAG_BYTES
         return [
             (counter, out[start : start + len(text) + more]) if status == OK else self._error(status, index)
             for status, index, counter, start, text in zip(
-                statuses, indices, counters, starts, plaintexts, strict=False
+                statuses, indices, _list(counters), starts, plaintexts, strict=False
             )
         ]
 
@@ -256,11 +267,12 @@ class ContextStore(StoreBase):
         if len(counters) != len(indices):
             raise UsageError("the columns of a batch have one length")
         try:
-            column = ffi.new("uint32_t[]", counters)
+            column = _column(counters)
         except (OverflowError, TypeError) as error:
             raise UsageError(str(error)) from error
         controls = _controls(security_control, len(indices))
-        statuses, out, starts = self._run(lib.sm_open_batch, indices, texts, (controls,), (column,))
+        statuses, memory, starts = self._run(lib.sm_open_batch, indices, texts, (controls,), (column,))
+        out = memory[:]
         less = 0 if security_control == ENCRYPTED else TAG_BYTES
         return [
             out[start : start + len(text) - less] if status == OK else self._error(status, index)
@@ -274,7 +286,7 @@ class ContextStore(StoreBase):
         statuses, out, starts = self._run(lib.sm_gmac_batch, indices, challenges, (), (counters,))
         return [
             (counter, out[start : start + TAG_BYTES]) if status == OK else self._error(status, index)
-            for status, index, counter, start in zip(statuses, indices, counters, starts, strict=False)
+            for status, index, counter, start in zip(statuses, indices, _list(counters), starts, strict=False)
         ]
 
     def wrap_batch(self, indices: Sequence[int], keys: Sequence[Key]) -> list[bytes | EmulatorError]:
