@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from devices.common.model import Builder, DeviceModel
-from devices.common.profile import announce, shipped
+from devices.common.profile import shipped
 from devices.electricity.model import ElectricityMeter
 from devices.gas.model import GasMeter
 from devices.hub.model import CommunicationsHub
@@ -29,7 +29,6 @@ NAMES: Final = ("elster_as300p", "elster_as300p_5t", "elster_bk_g4", "elster_hub
 def model(name: str) -> DeviceModel:
     """The model of a shipped profile."""
     profile = shipped(name)
-    announce(profile)
     return DeviceModel(profile, KINDS[profile.party])
 
 

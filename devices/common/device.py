@@ -182,6 +182,9 @@ class CosemDevice:
         """When it was put on the wall: a keyed whole day."""
         return self.model.profile.birth.day(chance.bits(self.seed, "birth", self.installation))
 
+    def _birthday(self) -> Instant:
+        return self.born
+
     def shown(self, now: Instant) -> Instant:
         """What this device believes UTC to be."""
         return self.kit.clock.time(self, now)
@@ -192,7 +195,7 @@ class CosemDevice:
         found = self._log
         if found is None:
             kept = self._memory.log if self._memory is not None else ()
-            found = self._log = EventLog(self.born, self.model.profile.sizes.log_entries, kept)
+            found = self._log = EventLog(self._birthday, self.model.profile.sizes.log_entries, kept)
         return found
 
     def write_log(self, log: Log, code: int, now: Instant | None = None) -> None:

@@ -8,7 +8,7 @@ reader of a real log has to live with.
 Event codes are the emulator's own numbering: the list a SMETS1 meter must keep is not public (ASSUMED).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -56,12 +56,15 @@ class Event(IntEnum):
 
 
 class EventLog:
-    """All logs of one device. `entries` (log, true instant, code, clock error in µs) is what is stored, oldest
-    first."""
+    """All logs of one device.
+
+    `entries` (log, true instant, code, clock error in µs) is what is stored, oldest first; `born` says when the device
+    was put up; `most` is how many entries each log holds.
+    """
 
     __slots__ = ("_born", "_most", "entries")
 
-    def __init__(self, born: Instant, most: int, entries: Iterable[Sequence[int]] = ()) -> None:
+    def __init__(self, born: Callable[[], Instant], most: int, entries: Iterable[Sequence[int]] = ()) -> None:
         self._born = born
         self._most = most
         self.entries: list[tuple[int, Instant, int, int]] = [(log, at, code, error) for log, at, code, error in entries]
@@ -77,5 +80,5 @@ class EventLog:
         """The entries of one log, oldest first."""
         found = [(at, code, error) for of, at, code, error in self.entries if of == log]
         if log is Log.EVENT and len(found) < self._most:
-            found.insert(0, (self._born, int(Event.INSTALLED), 0))
+            found.insert(0, (self._born(), int(Event.INSTALLED), 0))
         return found

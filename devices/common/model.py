@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from devices.common.profile import Profile
+from devices.common.profile import Profile, announce
 from emulator.crypto.keys import ContextStore
 from emulator.han.sleepy import Sleepy
 from emulator.kernel.machine import Machine, Party
@@ -79,10 +79,14 @@ Builder = Callable[["DeviceModel", Home, Spec, ContextStore, Mapping[int, int], 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceModel:
-    """One model. `build` is the kind's class."""
+    """One model. `build` is the kind's class. Making a model announces its profile: a hub asks how its gas meter
+    sleeps."""
 
     profile: Profile
     build: Builder
+
+    def __post_init__(self) -> None:
+        announce(self.profile)
 
     @property
     def name(self) -> str:

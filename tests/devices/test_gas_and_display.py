@@ -101,10 +101,10 @@ def test_a_display_ignores_what_is_no_report(bench: Callable[..., Any]) -> None:
 
 def test_a_full_log_loses_its_oldest_entry_and_only_its_own() -> None:
     """Each log is a ring of its own: filling one leaves the others alone."""
-    log = EventLog(5, 3)
+    log = EventLog(lambda: 5, 3)
     log.write(Log.SECURITY, Event.KEY_EK, 10, 1)
     for at in range(20, 25):
         log.write(Log.EVENT, at, at, 0)
     assert [code for _, code, _ in log.read(Log.EVENT)] == [22, 23, 24]
     assert log.read(Log.SECURITY) == [(10, Event.KEY_EK, 1)]
-    assert EventLog(5, 3).read(Log.EVENT) == [(5, Event.INSTALLED, 0)]
+    assert EventLog(lambda: 5, 3).read(Log.EVENT) == [(5, Event.INSTALLED, 0)]
