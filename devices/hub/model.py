@@ -13,7 +13,7 @@ the error code in an object of the hub's. What the hub knows of a loss comes fro
 from the home's condition.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from devices.common.objects import device_name
 from devices.common.profile import Hub, Profile, find, needed
 from devices.hub import objects
 from devices.hub.mirror import GasMirror
+from devices.hub.network import Network, Watch
 from devices.hub.radio import NEVER, Radio, State
 from emulator.codecs.axdr import octet_string, structure, visible_string
 from emulator.codecs.data_notification import DATA_NOTIFICATION, DataNotification
@@ -36,7 +37,6 @@ from emulator.dlms.classes import SecuritySetup
 from emulator.dlms.cosem import ObjectTree
 from emulator.dlms.server import Server, ServerProfile
 from emulator.errors import FrameError
-from emulator.han.join import JoinState
 from emulator.han.link_state import ERRORS
 from emulator.kernel import chance
 from emulator.kernel.effects import (
@@ -54,16 +54,13 @@ from emulator.kernel.effects import (
     Wake,
 )
 from emulator.kernel.machine import Party
-from emulator.kernel.time import DAY, HOUR, MILLISECOND, SECOND
+from emulator.kernel.time import HOUR, MILLISECOND, SECOND
 
 _PORTS: Final = {Party.ELECTRICITY: HAN_ELECTRICITY, Party.GAS: HAN_GAS}
 _PARTIES: Final = {port: party for party, port in _PORTS.items()}
 _HEADER: Final = 8
 _ALERT_HEADER: Final = 6
 _VERSION: Final = b"\x00\x01"
-_STATES: Final = {JoinState.LOST: 0, JoinState.JOINED: 1, JoinState.ASLEEP: 2}
-
-Watch = Callable[[Party, Instant], JoinState]
 
 
 @lru_cache(maxsize=64)
@@ -81,20 +78,18 @@ def _mirror_kit(profile: Profile, gas: Profile) -> tuple[ObjectTree, ServerProfi
 
 
 class CommunicationsHub(CosemDevice):
-    """One hub. `watch(party, now)` may be set: how a HAN device stands to the network, as the radio knows it."""
+    """One hub. `network` is the home's; its `watch` may be set."""
 
     __slots__ = (
         "_bell",
         "_held",
         "_kept_mirror",
-        "_lost",
         "_mirror",
         "_mirror_server",
         "_poll_us",
-        "_ports",
         "_radio",
         "_waiting",
-        "watch",
+        "network",
     )
 
     def __init__(
@@ -107,23 +102,16 @@ class CommunicationsHub(CosemDevice):
         seed: int,
         state: bytes,
     ) -> None:
-        self.watch: Watch | None = None
+        self.network = Network(home, model.profile, seed)
         self._radio = Radio()
         self._bell: Instant = NEVER
         self._held: list[bytes] = []
-        self._lost: dict[int, Instant] = {}
         self._waiting: dict[Party, int] = {}
         self._poll_us = 0
         self._mirror: GasMirror | None = None
         self._mirror_server: Server | None = None
         self._kept_mirror: Any = None
         super().__init__(model, home, spec, store, contexts, seed, state)
-        habits = needed(model.profile.hub)
-        self._ports: dict[int, Party] = {
-            habits.gas_sap if each.kind is Party.GAS else habits.electricity_sap: each.kind
-            for each in home.devices
-            if each.kind in _PORTS
-        }
 
     @property
     def habits(self) -> Hub:
@@ -136,14 +124,14 @@ class CommunicationsHub(CosemDevice):
     def physics(self) -> Any:
         radio = self._radio.pack()
         mirror = self._kept_mirror if self._mirror is None else self._mirror.pack()
-        if radio is None and mirror is None and not self._lost and not self._held:
+        if radio is None and mirror is None and not self.network.lost and not self._held:
             return None
-        return [radio, mirror, [part for item in sorted(self._lost.items()) for part in item], self._held]
+        return [radio, mirror, self.network.pack(), self._held]
 
     def recall_physics(self, kept: Any) -> None:
         radio, self._kept_mirror, lost, held = kept
         self._radio = Radio.unpack(radio)
-        self._lost = dict(zip(lost[::2], lost[1::2], strict=True))
+        self.network.unpack(lost)
         self._held = list(held)
 
     # Three ways in
@@ -287,7 +275,7 @@ class CommunicationsHub(CosemDevice):
             self.note("hub.bad-frame", error.reason, error.offset)
             return
         destination = wrapper.destination
-        party = self._ports.get(destination)
+        party = self.network.saps.get(destination)
         if party is not None:
             if self._reachable(party, wrapper, now):
                 self._expect(party, now)
@@ -305,10 +293,10 @@ class CommunicationsHub(CosemDevice):
 
     def _reachable(self, party: Party, wrapper: Wrapper, now: Instant) -> bool:
         """Whether a HAN device is in the network; if not, answer in its place."""
-        if not self.is_lost(party, now):
+        if not self.network.is_lost(party, now):
             return True
-        if party not in self._lost:
-            self._lost[int(party)] = now
+        if int(party) not in self.network.lost:
+            self.network.lost[int(party)] = now
             self.write_log(Log.EVENT, Event.HAN_LOST, now)
         self.note("hub.han-lost", int(party), ERRORS[party])
         apdu = EXCEPTION_RESPONSE.build(
@@ -333,8 +321,8 @@ class CommunicationsHub(CosemDevice):
         if party is None:
             self.note("hub.no-such-port", port)
             return
-        if int(party) in self._lost:
-            del self._lost[int(party)]
+        if int(party) in self.network.lost:
+            del self.network.lost[int(party)]
             self.write_log(Log.EVENT, Event.HAN_JOINED, now)
         if frame[:2] == frames.REPORT_MARK:
             self._from_report(party, frame)
@@ -379,7 +367,7 @@ class CommunicationsHub(CosemDevice):
         if frame != frames.POLL:
             self.note("hub.bad-han-frame", HAN_IHD, len(frame))
             return
-        if Party.ELECTRICITY in self._ports.values() and not self.is_lost(Party.ELECTRICITY, now):
+        if Party.ELECTRICITY in self.network.saps.values() and not self.network.is_lost(Party.ELECTRICITY, now):
             self._effects.append(Send(HAN_ELECTRICITY, frame))
         if self.mirror is not None:
             self._effects.append(Send(HAN_IHD, self.mirror.report(now).build()))
@@ -388,14 +376,15 @@ class CommunicationsHub(CosemDevice):
     def mirror(self) -> GasMirror | None:
         """What the hub knows of the gas meter; None in a home without one, or with a hub that shows none."""
         found = self._mirror
-        if found is None and self.model.profile.addressing.mirror and Party.GAS in self._ports.values():
-            spec = next(each for each in self.home.devices if each.kind is Party.GAS)
+        if found is None and self.model.profile.addressing.mirror and Party.GAS in self.network.saps.values():
+            spec = self.network.spec(Party.GAS)
+            assert spec is not None
             gas = find(spec.model)
             tree, _ = _mirror_kit(self.model.profile, gas)
             found = self._mirror = GasMirror(self, spec, gas, tree)
             found.unpack(self._kept_mirror)
         if found is not None:
-            found.lost_since = self._gone_since(Party.GAS)
+            found.lost_since = self.network.gone_since(Party.GAS)
         return found
 
     def _serve_mirror(self, wrapper: Wrapper, now: Instant) -> bytes | None:
@@ -405,55 +394,33 @@ class CommunicationsHub(CosemDevice):
             self._mirror_server = Server(mirror, _mirror_kit(self.model.profile, mirror.profile)[1])
         return self._mirror_server.receive(wrapper.source, wrapper.payload, now)
 
-    # What the radio knows
-
-    def is_lost(self, party: Party, now: Instant) -> bool:
-        """Whether a HAN device has dropped out of the network."""
-        if self.watch is not None:
-            return self.watch(party, now) is JoinState.LOST
-        return self._lost_by_condition(party)
-
-    def _lost_by_condition(self, party: Party) -> bool:
-        condition = self.home.condition
-        return condition is not None and condition.kind == "MF5" and condition.device is party
-
-    def _gone_since(self, party: Party) -> Instant | None:
-        """When a lost device was last heard: for one that the home was found without, some weeks before."""
-        if self._lost_by_condition(party):
-            found = self.model.profile.clock.last_set_at
-            return found - chance.bits(self.seed, "han.lost-since", self.installation, party) % (60 * DAY)
-        return self._lost.get(int(party))
-
     # What the objects show
 
+    @property
+    def watch(self) -> Watch | None:
+        """How a HAN device stands to the network, where the radio is lent to the hub: `watch(party, now)`."""
+        return self.network.watch
+
+    @watch.setter
+    def watch(self, watch: Watch | None) -> None:
+        self.network.watch = watch
+
     def joined(self, now: Instant) -> list[objects.Joined]:
-        """The device log: every HAN device that ever joined."""
-        found = []
-        for each in self.home.devices:
-            if each.kind is Party.HUB:
-                continue
-            if self.is_lost(each.kind, now):
-                state = JoinState.LOST
-            else:
-                state = JoinState.JOINED if self.watch is None else self.watch(each.kind, now)
-            error = ERRORS[each.kind] if state is JoinState.LOST else ""
-            found.append(objects.Joined(each.eui64, int(each.kind), _STATES[state], error))
-        return found
+        """The device log."""
+        return self.network.joined(now)
 
     def han_error(self, now: Instant) -> str:
-        """The code of the HAN device that is lost, the gas meter's first; empty while none is."""
-        for party in (Party.GAS, Party.ELECTRICITY, Party.IHD):
-            if any(each.kind is party for each in self.home.devices) and self.is_lost(party, now):
-                return ERRORS[party]
-        return ""
+        """The code of the HAN device that is lost; empty while none is."""
+        return self.network.error(now)
 
     def saps(self) -> list[tuple[int, bytes]]:
         """The logical devices behind this hub."""
         addressing = self.model.profile.addressing
         found = [(addressing.sap, device_name(self))]
         flag = self.model.profile.identity.flag
-        for sap, party in self._ports.items():
-            spec = next(each for each in self.home.devices if each.kind is party)
+        for sap, party in self.network.saps.items():
+            spec = self.network.spec(party)
+            assert spec is not None
             found.append((sap, (flag + spec.serial).encode("ascii")[:16]))
         if self.mirror is not None:
             found.append((addressing.mirror, self.mirror.name))

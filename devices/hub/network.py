@@ -1,0 +1,99 @@
+"""The home network as the hub knows it: who belongs to it, by which logical device, and who has dropped out.
+
+What is known of a loss comes from the radio (`watch`) or, where nobody lends it, from the condition the home was found
+in. A loss is remembered from the moment a request ran into it, so that it is logged once, and forgotten when the device
+is heard again.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from devices.common.model import Home, Spec
+from devices.common.profile import Profile, needed
+from devices.hub.objects import Joined
+from emulator.han.join import JoinState
+from emulator.han.link_state import ERRORS
+from emulator.kernel import chance
+from emulator.kernel.effects import Instant
+from emulator.kernel.machine import Party
+from emulator.kernel.time import DAY
+
+Watch = Callable[[Party, Instant], JoinState]
+
+FORWARDED: Final = (Party.ELECTRICITY, Party.GAS)
+"""The HAN devices that a frame from the WAN can be for."""
+
+_ORDER: Final = (Party.GAS, Party.ELECTRICITY, Party.IHD)
+_STATES: Final = {JoinState.LOST: 0, JoinState.JOINED: 1, JoinState.ASLEEP: 2}
+
+
+class Network:
+    """One home's. `saps` finds the device behind a logical device; `watch(party, now)` may be set; `lost` holds since
+    when a device is known to be gone."""
+
+    __slots__ = ("_home", "_profile", "_seed", "lost", "saps", "watch")
+
+    def __init__(self, home: Home, profile: Profile, seed: int) -> None:
+        habits = needed(profile.hub)
+        self._home = home
+        self._profile = profile
+        self._seed = seed
+        self.watch: Watch | None = None
+        self.lost: dict[int, Instant] = {}
+        self.saps: dict[int, Party] = {
+            habits.gas_sap if each.kind is Party.GAS else habits.electricity_sap: each.kind
+            for each in home.devices
+            if each.kind in FORWARDED
+        }
+
+    def spec(self, party: Party) -> Spec | None:
+        """The device of this kind, or None."""
+        for each in self._home.devices:
+            if each.kind is party:
+                return each
+        return None
+
+    def is_lost(self, party: Party, now: Instant) -> bool:
+        """Whether a device has dropped out."""
+        if self.watch is not None:
+            return self.watch(party, now) is JoinState.LOST
+        return self._found_lost(party)
+
+    def _found_lost(self, party: Party) -> bool:
+        condition = self._home.condition
+        return condition is not None and condition.kind == "MF5" and condition.device is party
+
+    def gone_since(self, party: Party) -> Instant | None:
+        """When a lost device was last heard: for one that the home was found without, some weeks before."""
+        if self._found_lost(party):
+            found = self._profile.clock.last_set_at
+            return found - chance.bits(self._seed, "han.lost-since", self._home.number, party) % (60 * DAY)
+        return self.lost.get(int(party))
+
+    def joined(self, now: Instant) -> list[Joined]:
+        """The device log: every device that ever joined."""
+        found = []
+        for each in self._home.devices:
+            if each.kind is Party.HUB:
+                continue
+            if self.is_lost(each.kind, now):
+                state = JoinState.LOST
+            else:
+                state = JoinState.JOINED if self.watch is None else self.watch(each.kind, now)
+            error = ERRORS[each.kind] if state is JoinState.LOST else ""
+            found.append(Joined(each.eui64, int(each.kind), _STATES[state], error))
+        return found
+
+    def error(self, now: Instant) -> str:
+        """The code of the device that is lost, the gas meter's first; empty while none is."""
+        for party in _ORDER:
+            if self.spec(party) is not None and self.is_lost(party, now):
+                return ERRORS[party]
+        return ""
+
+    def pack(self) -> list[Any]:
+        """For a row."""
+        return [part for item in sorted(self.lost.items()) for part in item]
+
+    def unpack(self, kept: list[Any]) -> None:
+        self.lost = dict(zip(kept[::2], kept[1::2], strict=True))
