@@ -53,6 +53,9 @@ _HAN_PORTS: Final[Mapping[Port, Party]] = {
     HAN_IHD: Party.IHD,
 }
 
+_HEADEND: Final = int(Party.HEADEND)
+_PARTIES: Final = 8
+
 _PACK: Final = msgspec.msgpack.Encoder().encode
 _UNPACK: Final = msgspec.msgpack.Decoder(dict[int, bytes]).decode
 
@@ -82,18 +85,19 @@ class Cell:
         self.air = Air(estate.seed, air)
         self.coverages: dict[int, Coverage] = {}
         self.desk = Desk(caseworker)
+        self._talking = self.desk.running
         self.world = World(self, self, self.journal, estate.start)
         self._awake: dict[int, dict[int, registry.StoredMachine]] = {}
         self._homes: dict[int, Installation] = {}
-        self._links: dict[int, dict[int, HanLink]] = {}
+        self._links: dict[int, HanLink] = {}
         self._wires = self._string_wires()
 
     # The roster
 
     def machine(self, installation: int, party: int) -> Machine:
         """The machine behind a party, built from its row if it sleeps."""
-        if party == Party.HEADEND:
-            return self.desk.machine(installation)
+        if party == _HEADEND:
+            return self._talking.get(installation) or self.desk.machine(installation)
         home = self._awake.get(installation)
         if home is None:
             home = self._awake[installation] = {}
@@ -117,7 +121,8 @@ class Cell:
                 states.pop(int(party), None)
         self.rows.store(installation, _PACK(states) if states else b"")
         self._homes.pop(installation, None)
-        self._links.pop(installation, None)
+        for party in _HAN_PORTS.values():
+            self._links.pop(installation * _PARTIES + party, None)
 
     def home(self, installation: int) -> Installation:
         """The truth about a home, kept while it is awake."""
@@ -191,15 +196,15 @@ class Cell:
 
     def link(self, installation: int, party: Party) -> HanLink:
         """The radio link between a home's hub and one of its devices."""
-        links = self._links.setdefault(installation, {})
-        found = links.get(party)
+        key = installation * _PARTIES + party
+        found = self._links.get(key)
         if found is None:
             home = self.home(installation)
             spec = home.device(party)
             assert spec is not None
             condition = home.condition
             lost = condition is not None and condition.kind == "MF5" and condition.device is party
-            found = links[party] = HanLink(
+            found = self._links[key] = HanLink(
                 self.estate.seed,
                 installation,
                 party,

@@ -22,16 +22,17 @@ class Caseworker(Protocol):
 class Desk:
     """Machines of the HEADEND party."""
 
-    __slots__ = ("_caseworker", "_running", "exchanges")
+    __slots__ = ("_caseworker", "exchanges", "running")
 
     def __init__(self, caseworker: Caseworker) -> None:
         self._caseworker = caseworker
-        self._running: dict[int, Conversation] = {}
+        self.running: dict[int, Conversation] = {}
+        """Installation -> its conversation, while it runs."""
         self.exchanges = 0
 
     def machine(self, installation: int) -> "Conversation | Bell":
         """The running conversation, or a bell that begins one when it is woken."""
-        return self._running.get(installation) or Bell(self, installation)
+        return self.running.get(installation) or Bell(self, installation)
 
     def begin(self, installation: int, now: Instant) -> Effects:
         """Begin an attempt now."""
@@ -40,18 +41,18 @@ class Desk:
             return ()
         conversation, effects = begun
         if conversation.running:
-            self._running[installation] = conversation
+            self.running[installation] = conversation
         return effects
 
     def end(self, installation: int) -> None:
         """A conversation has come to its end."""
-        conversation = self._running.pop(installation, None)
+        conversation = self.running.pop(installation, None)
         if conversation is not None:
             self.exchanges += conversation.exchanges
 
     @property
     def open_conversations(self) -> int:
-        return len(self._running)
+        return len(self.running)
 
 
 class Bell:

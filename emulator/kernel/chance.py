@@ -22,7 +22,12 @@ def place_key(seed: int, place: str) -> int:
 
 def bits(seed: int, place: str, installation: int, number: int = 0) -> int:
     """64 even bits for one question."""
-    x = (place_key(seed, place) + installation * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03) & _MASK
+    return mix(place_key(seed, place), installation, number)
+
+
+def mix(key: int, installation: int, number: int) -> int:
+    """`bits`, for those who ask often at one place and keep its key."""
+    x = (key + installation * 0x9E3779B97F4A7C15 + number * 0xD1B54A32D192ED03) & _MASK
     x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
     return x ^ (x >> 31)

@@ -13,7 +13,7 @@ ahead, so a cell's memory of the air is the size of its traffic and not of its e
 from dataclasses import dataclass
 from typing import Final
 
-from emulator.kernel.chance import bits
+from emulator.kernel.chance import mix, place_key
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import DAY, MILLISECOND, SECOND
 
@@ -76,7 +76,9 @@ class Air:
     `number` keys the chance: the same question asked twice has the same answer. Times never go back.
     """
 
-    __slots__ = ("_down", "_loss", "_low", "_sms", "_sms_loss", "_span", "_up", "lost", "profile", "seed")
+    __slots__ = (
+        "_down", "_down_key", "_loss", "_low", "_sms", "_sms_loss", "_span", "_up", "_up_key", "lost", "profile", "seed",
+    )  # fmt: skip
 
     def __init__(self, seed: int, profile: AirProfile) -> None:
         self.seed = seed
@@ -85,6 +87,8 @@ class Air:
         self._span = profile.latency_us_max - profile.latency_us_min + 1
         self._loss = round(profile.loss * _HALF)
         self._sms_loss = round(profile.sms_loss * _HALF)
+        self._down_key = place_key(seed, "air.down")
+        self._up_key = place_key(seed, "air.up")
         self._down = _Order()
         self._up = _Order()
         self._sms = _Order()
@@ -92,17 +96,17 @@ class Air:
 
     def down(self, installation: int, now: Instant, number: int, coverage: Coverage = COVERED) -> list[int]:
         """Operator's gateway to hub."""
-        luck = bits(self.seed, "air.down", installation, number)
+        luck = mix(self._down_key, installation, number)
         return self._fly(luck, self._down, installation, now, coverage)
 
     def up(self, installation: int, now: Instant, number: int, coverage: Coverage = COVERED) -> list[int]:
         """Hub to operator's gateway."""
-        luck = bits(self.seed, "air.up", installation, number)
+        luck = mix(self._up_key, installation, number)
         return self._fly(luck, self._up, installation, now, coverage)
 
     def sms(self, installation: int, now: Instant, number: int, coverage: Coverage = COVERED) -> list[int]:
         """A short message to the hub; out of coverage it waits in the network."""
-        luck = bits(self.seed, "air.sms", installation, number)
+        luck = mix(place_key(self.seed, "air.sms"), installation, number)
         profile = self.profile
         if (luck >> 32) < self._sms_loss:
             self.lost += 1
