@@ -3,8 +3,10 @@
     python bench/cohort.py [--estate mds-cohort] [--installations N] [--workers N] [--link ipsec] [--json FILE]
 
 Prints homes and exchanges a second, microseconds a wake and an exchange, bytes a sleeping home, peak memory, and the
-share of each layer, sampled over the whole run. Every time is printed beside a calibration line, a fixed piece of
-pure Python and hashing timed in the same process, so that two runs on a noisy machine can be compared by their ratio.
+share of each layer, sampled over the whole run. Two figures say what the machine was like: a calibration line (a fixed
+piece of pure Python and hashing, before and after), and a peer timed in the same process: what the client library
+dlms-cosem needs for the client's side alone of one ciphered GET. Our exchange, through both ends, link, hub and
+radio, is given as a multiple of that.
 """
 
 import argparse
@@ -56,13 +58,37 @@ def wake_cost(estate: Estate, homes: int = 400) -> float:
     return median(rounds[1:])
 
 
+def peer_cost() -> float | None:
+    """Microseconds that dlms-cosem, a client library, needs for its own side of one ciphered GET: build the request and
+    seal it, open the answer and parse it. None where it is not installed."""
+    try:
+        from dlms_cosem import cosem, enumerations, security
+        from dlms_cosem.protocol import xdlms
+    except ImportError:
+        return None
+    control = security.SecurityControlField(security_suite=0, authenticated=True, encrypted=True)
+    ek, ak, title = bytes(range(16)), bytes(range(16, 32)), b"ELS\x00\x00\x00\x00\x01"
+    attribute = cosem.CosemAttribute(enumerations.CosemInterface.DATA, cosem.Obis(0, 0, 42, 0, 0, 255), 2)
+    answer = security.encrypt(control, title, 1, ek, b"\xc4\x01\xc1\x00\x09\x10" + bytes(16), ak)
+    rounds = []
+    for _ in range(7):
+        begin = perf_counter()
+        for number in range(500):
+            request = xdlms.GetRequestNormal(cosem_attribute=attribute).to_bytes()
+            security.encrypt(control, title, number, ek, request, ak)
+            xdlms.GetResponseNormal.from_bytes(security.decrypt(control, title, 1, ek, answer, ak))
+        rounds.append((perf_counter() - begin) / 500 * 1e6)
+    return median(rounds)
+
+
 def measure(estate: Estate, workers: int, link: str) -> dict[str, Any]:
     """Run the campaign, sampled; the figures."""
-    before = calibration()
+    before, peer_before = calibration(), peer_cost()
     result = campaign.run(estate, HostOptions(link=link, sample=True), workers=workers)
-    after = calibration()
+    after, peer_after = calibration(), peer_cost()
+    peer = None if peer_before is None or peer_after is None else (peer_before + peer_after) / 2
+    us_per_exchange = result.elapsed_s * workers / result.exchanges * 1e6
     sums = result.totals
-    cpu_s = result.elapsed_s * workers
     return {
         "estate": estate.name,
         "seed": estate.seed,
@@ -81,7 +107,9 @@ def measure(estate: Estate, workers: int, link: str) -> dict[str, Any]:
         "homes_per_s": round(sums.installations / result.elapsed_s, 1),
         "exchanges": result.exchanges,
         "exchanges_per_s": round(result.exchanges / result.elapsed_s),
-        "us_per_exchange": round(cpu_s / result.exchanges * 1e6, 1),
+        "us_per_exchange": round(us_per_exchange, 1),
+        "us_dlms_cosem_client_side": None if peer is None else round(peer, 1),
+        "exchange_vs_dlms_cosem_client_side": None if peer is None else round(us_per_exchange / peer, 2),
         "us_per_wake": round(wake_cost(estate), 1),
         "events": result.events,
         "bytes_per_sleeping_installation": round(result.row_bytes),
@@ -106,7 +134,7 @@ def main() -> None:
             for layer, share in value.items():
                 print(f"  {layer:<10}{share:>7.1%}")
         else:
-            print(f"{name:<34}{value}")
+            print(f"{name:<38}{value}")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
 

@@ -14,6 +14,7 @@ FLOORS = {
     "emulator.resources": 0,
     "emulator.kernel": 0,
     "emulator._native": 0,
+    "emulator.fixtures": 0,
     "emulator.codecs": 1,
     "emulator.crypto": 1,
     "emulator.dlms": 2,
