@@ -2,31 +2,71 @@
 
 An interrupted change leaves two pairs of data keys in question, and the order of asking matters: the candidate first,
 because a device that already took it will never accept the old pair again, and one that did not is not harmed by the
-question. Only an association that stands under the old pair disproves the candidate; refusals alone do not.
+question. Only an association that stands under the old pair disproves the candidate; refusals alone do not. Silence is
+an answer of sorts: some devices say nothing to a message that does not open, so the old pair is tried after silence,
+too.
+
+A device that takes the keys of one transfer item by item can be left with one key of each pair. It talks under that
+mixture, which neither proves nor disproves the candidate: the doubt stays, and ends with the next change, which sends
+the same candidate again (`rotation.rotate`).
 """
 
+from emulator.fleet.installation import DeviceKeys
 from emulator.headend.conversation import Remark
 from emulator.headend.rotation import DeviceCustody, Event
-from emulator.headend.session import RefusedError, Session, Steps
+from emulator.headend.session import NoAnswerError, RefusedError, Session, Steps
 from emulator.kernel.effects import Note
 
 
 def associate(session: Session, device: DeviceCustody) -> Steps[None]:
-    """Open an association under whatever keys are live. Raises NoAnswerError; RefusedError when all are refused."""
+    """Open an association under whatever keys are live.
+
+    Raises NoAnswerError when a pair that may be live was met with silence, else RefusedError."""
     change = device.data
-    if change.in_doubt:
-        session.use(device.data_keys(change.custody.candidate))
-        try:
-            yield from session.open()
-        except RefusedError:
-            yield Remark(Note("recovery.candidate-refused", (int(device.party),)))
-        else:
-            change.move(Event.PROVEN)
-            change.move(Event.PROMOTE)
-            yield Remark(Note("recovery.candidate-live", (int(device.party), change.custody.live)))
-            return
-    session.use(device.data_keys(change.custody.live))
-    yield from session.open()
-    if change.in_doubt:
-        change.move(Event.DISPROVEN)
-        yield Remark(Note("recovery.candidate-disproven", (int(device.party),)))
+    live = device.data_keys(change.custody.live)
+    if not change.in_doubt:
+        session.use(live)
+        yield from session.open()
+        return
+    party = int(device.party)
+    candidate = device.data_keys(change.custody.candidate)
+    lowest = session.begin_with(candidate)
+    silence: NoAnswerError | None = None
+    try:
+        yield from session.open()
+    except RefusedError:
+        yield Remark(Note("recovery.candidate-refused", (party,)))
+    except NoAnswerError as error:
+        silence = error
+    else:
+        change.move(Event.PROVEN)
+        change.move(Event.PROMOTE)
+        yield Remark(Note("recovery.candidate-live", (party, change.custody.live)))
+        return
+    session.back_to(live, lowest)
+    try:
+        yield from session.open()
+    except RefusedError as refusal:
+        if silence is not None:
+            raise silence from refusal
+        yield from _associate_mixed(session, candidate, live, lowest)
+        yield Remark(Note("recovery.mixed", (party,)))
+        return
+    change.move(Event.DISPROVEN)
+    yield Remark(Note("recovery.candidate-disproven", (party,)))
+
+
+def _associate_mixed(session: Session, candidate: DeviceKeys, live: DeviceKeys, lowest: int) -> Steps[None]:
+    """Open an association under one key of each pair; the session is back on the live pair when neither will do."""
+    session.begin_with(DeviceKeys(candidate.ek, live.ak, None))
+    try:
+        yield from session.open()
+    except (RefusedError, NoAnswerError):
+        session.back_to(DeviceKeys(live.ek, candidate.ak, None), lowest)
+    else:
+        return
+    try:
+        yield from session.open()
+    except (RefusedError, NoAnswerError):
+        session.back_to(live, lowest)
+        raise

@@ -13,7 +13,9 @@ are taken into use), and silence proves nothing.
 - Data keys (EK and AK, one array, so that the device takes both or neither) are proven by a read under them.
 - A master key cannot be read. It is proven by the device accepting a transfer that is wrapped under it: in a healthy
   change that is the transfer of the new data keys; in doubt it is a transfer of the data keys that are live already,
-  which changes nothing whichever way it ends.
+  which changes nothing whichever way it ends. A refused transfer disproves nothing by itself, as a device has other
+  reasons to refuse one: the candidate is given up only when the device has accepted a transfer under the old master
+  key instead. A candidate given up wrongly would be a meter nobody can ever change the keys of again.
 
 So a six-second outage between any two steps leaves SENT, and the next attempt starts with the question and not with
 another change. DLMS UA 1000-1 (class 64, key_transfer); RFC 3394 for the wrapping.
@@ -128,15 +130,14 @@ def _transfer(wrapping: bytes, keys: list[tuple[int, bytes]]) -> Data:
     return array([structure([enum(key_id), octet_string(keywrap.wrap(wrapping, key))]) for key_id, key in keys])
 
 
-def _data_transfer(device: DeviceCustody, wrapping: bytes, generation: int) -> Data:
-    keys = device.data_keys(generation)
+def _data_transfer(wrapping: bytes, keys: DeviceKeys) -> Data:
     return _transfer(wrapping, [(KEY_IDS["ek"], keys.ek), (KEY_IDS["ak"], keys.ak)])
 
 
 def rotate(session: Session, device: DeviceCustody) -> Steps[None]:
     """Change KEK, then EK and AK, of the device behind an open association; ends with everything proven.
 
-    Raises NoAnswerError (left in doubt: call again in a later attempt) or RefusedError (nothing changed).
+    Raises NoAnswerError or RefusedError; what they left in doubt is settled by calling this again in a later attempt.
     """
     yield from settle_master(session, device)
     if device.master.custody.stage is not Stage.SENT:
@@ -149,18 +150,28 @@ def settle_master(session: Session, device: DeviceCustody) -> Steps[None]:
     change = device.master
     if not change.in_doubt:
         return
-    live = device.data.custody.live
-    probe = _data_transfer(device, device.master_key(change.custody.candidate), live)
+    if (yield from _unwraps_under(session, device, change.custody.candidate)):
+        _prove_master(device)
+        yield Remark(Note("rotation.master-settled", (int(device.party),)))
+    elif (yield from _unwraps_under(session, device, change.custody.live)):
+        change.move(Event.DISPROVEN)
+        yield Remark(Note("rotation.master-disproven", (int(device.party),)))
+    else:
+        yield Remark(Note("rotation.master-unsettled", (int(device.party),)))
+        raise RefusedError("no-master-key", "transfers under either master key are refused")
+
+
+def _unwraps_under(session: Session, device: DeviceCustody, generation: int) -> Steps[bool]:
+    """Does the device accept the data keys it has, wrapped under this master key? Raises what says neither."""
+    assert session.keys is not None, "the association stands under some pair"
+    probe = _data_transfer(device.master_key(generation), session.keys)
     try:
         yield from session.action(KEY_TRANSFER, probe)
     except RefusedError as error:
         if not _said_no(error):
             raise
-        change.move(Event.DISPROVEN)
-        yield Remark(Note("rotation.master-disproven", (int(device.party),)))
-        return
-    _prove_master(device)
-    yield Remark(Note("rotation.master-settled", (int(device.party),)))
+        return False
+    return True
 
 
 def _send_master(session: Session, device: DeviceCustody) -> Steps[None]:
@@ -196,21 +207,27 @@ def _change_data(session: Session, device: DeviceCustody) -> Steps[None]:
     candidate = change.custody.candidate
     change.move(Event.SEND)
     yield Remark(Note("rotation.data-sent", (int(device.party), candidate)))
-    transfer = _data_transfer(device, device.master_key(wrapping_generation), candidate)
+    transfer = _data_transfer(device.master_key(wrapping_generation), device.data_keys(candidate))
     try:
         yield from session.action(KEY_TRANSFER, transfer)
     except (RefusedError, NoAnswerError) as error:
         if _said_no(error):
-            change.move(Event.DISPROVEN)
-            if master.in_doubt:
-                master.move(Event.DISPROVEN)
+            # It holds what this association stands under. A master key in doubt stays so: the next attempt asks.
+            whole = session.keys == device.data_keys(change.custody.live)
+            change.move(Event.DISPROVEN if whole else Event.DOUBT)
             raise
         change.move(Event.DOUBT)
         if not (yield from proves_candidate(session, device)):
             raise
     else:
-        session.use(device.data_keys(candidate))
-        yield from session.get(FIRST_READ)
+        before = session.keys
+        assert before is not None, "the association stands under some pair"
+        lowest = session.begin_with(device.data_keys(candidate))
+        try:
+            yield from session.get(FIRST_READ)
+        except (RefusedError, NoAnswerError):
+            session.back_to(before, lowest)
+            raise
         _prove_data(device)
     if master.in_doubt:
         _prove_master(device)
@@ -220,12 +237,14 @@ def _change_data(session: Session, device: DeviceCustody) -> Steps[None]:
 def proves_candidate(session: Session, device: DeviceCustody) -> Steps[bool]:
     """Ask under the candidate data keys; promote them when the device answers.
 
-    On no answer or a refusal the session is back on the live keys, and the doubt stays."""
-    session.use(device.data_keys(device.data.custody.candidate))
+    On no answer or a refusal the session is back on the keys it had, and the doubt stays."""
+    before = session.keys
+    assert before is not None, "the association stands under some pair"
+    lowest = session.begin_with(device.data_keys(device.data.custody.candidate))
     try:
         yield from session.get(FIRST_READ)
     except (NoAnswerError, RefusedError):
-        session.use(device.data_keys(device.data.custody.live))
+        session.back_to(before, lowest)
         return False
     _prove_data(device)
     return True

@@ -16,7 +16,7 @@ from emulator.codecs.action import MethodRef
 from emulator.codecs.axdr import Data
 from emulator.codecs.get import AttributeRef
 from emulator.dlms.client import Answer, Client, More
-from emulator.errors import EmulatorError
+from emulator.errors import CounterExhaustedError, EmulatorError
 from emulator.fleet.installation import COUNTER_MAX, DeviceKeys
 from emulator.headend.conversation import Ask, Heard, Request
 
@@ -51,7 +51,16 @@ class Session:
     answer after a silence; `patience_us` the ones that follow.
     """
 
-    __slots__ = ("_challenge", "_first_patience_us", "_heard", "_patience_us", "client", "client_sap", "server_sap")
+    __slots__ = (
+        "_challenge",
+        "_first_patience_us",
+        "_heard",
+        "_patience_us",
+        "client",
+        "client_sap",
+        "keys",
+        "server_sap",
+    )
 
     def __init__(
         self,
@@ -70,6 +79,8 @@ class Session:
         self._first_patience_us = first_patience_us
         self._challenge = challenge
         self._heard = False
+        self.keys: DeviceKeys | None = None
+        """The pair it talks under, once it was told."""
 
     # Keys and counters
 
@@ -77,6 +88,22 @@ class Session:
         """Talk under these keys from now on. Counters go on rising."""
         store, context = self._context()
         store.install(context, ek=keys.ek, ak=keys.ak)
+        self.keys = keys
+
+    def begin_with(self, keys: DeviceKeys) -> int:
+        """Talk under keys the device may just have taken. Nothing was accepted under them yet, and there are devices
+        that begin to count anew with new keys, so every counter of theirs is welcome. Gives what `back_to` needs."""
+        store, context = self._context()
+        _, lowest = store.counters(context)
+        self.use(keys)
+        store.set_counters(context, rx=0)
+        return int(lowest)
+
+    def back_to(self, keys: DeviceKeys, lowest: int) -> None:
+        """Talk under the keys from before `begin_with` again; no answer is taken twice."""
+        store, context = self._context()
+        self.use(keys)
+        store.set_counters(context, rx=lowest)
 
     def raise_counter(self, lowest: int) -> bool:
         """Send from `lowest` on, or from where we are if that is higher. False: there is no counter left."""
@@ -124,13 +151,13 @@ class Session:
 
     def action(self, method: MethodRef, data: Data | None = None) -> Steps[Data | None]:
         """Invoke a method, once."""
-        value: Data | None = yield from self._ask(self.client.action(method, data))
+        value: Data | None = yield from self._ask(lambda: self.client.action(method, data))
         return value
 
     def close(self) -> Steps[None]:
         """Release the association. A device that does not answer has forgotten it, or will."""
         try:
-            yield from self._ask(self.client.release())
+            yield from self._ask(self.client.release)
         except (NoAnswerError, RefusedError):
             self.client.associated = False
         self._heard = False  # whoever comes back may find the device asleep
@@ -138,7 +165,7 @@ class Session:
     def _repeat(self, request: Callable[[], bytes]) -> Steps[Any]:
         for left in reversed(range(READ_TRIES)):
             try:
-                value = yield from self._ask(request())
+                value = yield from self._ask(request)
             except NoAnswerError:
                 if not left:
                     raise
@@ -146,9 +173,13 @@ class Session:
                 return value
         raise AssertionError("the last try returns or raises")
 
-    def _ask(self, apdu: bytes) -> Steps[Any]:
+    def _ask(self, request: Callable[[], bytes]) -> Steps[Any]:
         """One request to its end, through blocks and passes."""
         client_sap, server_sap, client = self.client_sap, self.server_sap, self.client
+        try:
+            apdu = request()
+        except CounterExhaustedError as error:
+            raise RefusedError("counter", COUNTER_MAX) from error
         disbelieved: RefusedError | None = None
         while True:
             patience_us = self._patience_us if self._heard else self._first_patience_us
