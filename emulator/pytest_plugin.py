@@ -3,9 +3,9 @@
     def test_boost(smets1_home):
         smets1_home.auxiliary(1).activate(minutes=30)
 
-`smets1_world` is the estate, `smets1_home` one of its homes; `@pytest.mark.smets1(estate=..., seed=..., home=...)` chooses
-which. `smets1_estate` makes further worlds. Nothing of the emulator is imported before a fixture is used, and a failing
-test prints the seed and the command that repeats it.
+`smets1_world` is the estate, `smets1_home` one of its homes; `@pytest.mark.smets1(estate=..., seed=..., home=...)`
+chooses which. `smets1_estate` makes further worlds. Nothing of the emulator is imported before a fixture is used, and a
+failing test prints the seed and the command that repeats it.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ _OPTIONS: Final = {"estate", "seed", "installations", "link", "home"}
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("smets1", "emulated smart metering")
     group.addoption("--smets1-seed", type=int, default=None, help="seed of every emulated estate without one of its own")
-    group.addoption("--smets1-estate", default=None, help="estate of every test that names none (default: demo-street)")
+    group.addoption("--smets1-estate", default=None, help="estate of tests that name none (default: demo-street)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,7 +54,7 @@ def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture
-def smets1_estate(request: pytest.FixtureRequest) -> "Iterator[Callable[..., Playground]]":
+def smets1_estate(request: pytest.FixtureRequest) -> "Callable[..., Playground]":
     """Makes worlds: `smets1_estate("thousand", seed=7)`."""
     from emulator.scenario.playground import Playground
 
@@ -67,7 +67,7 @@ def smets1_estate(request: pytest.FixtureRequest) -> "Iterator[Callable[..., Pla
         worlds.append(world)
         return world
 
-    yield make
+    return make
 
 
 @pytest.fixture

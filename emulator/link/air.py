@@ -77,7 +77,8 @@ class Air:
     """
 
     __slots__ = (
-        "_down", "_down_key", "_loss", "_low", "_sms", "_sms_loss", "_span", "_up", "_up_key", "lost", "profile", "seed",
+        "_down", "_down_key", "_loss", "_low", "_sms", "_sms_loss", "_span", "_up", "_up_key", "lost", "profile",
+        "seed",
     )  # fmt: skip
 
     def __init__(self, seed: int, profile: AirProfile) -> None:

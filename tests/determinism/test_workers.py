@@ -84,9 +84,8 @@ print(json.dumps([result.digest, result.objections]))
 def run_elsewhere(python: str, **environment: str) -> list[object]:
     import os
 
-    done = subprocess.run(
-        [python, "-c", SNIPPET], env={**os.environ, **environment}, capture_output=True, text=True, timeout=300, check=True
-    )
+    every = {**os.environ, **environment}
+    done = subprocess.run([python, "-c", SNIPPET], env=every, capture_output=True, text=True, timeout=300, check=True)
     found = json.loads(done.stdout)
     assert isinstance(found, list)
     return found
