@@ -40,7 +40,7 @@ from emulator.codecs.initiate import (
 from emulator.dlms import security
 from emulator.dlms.blocks import Incoming, Outgoing
 from emulator.dlms.classes.association_ln import AssociationLN
-from emulator.dlms.classes.security_setup import SecuritySetup, required
+from emulator.dlms.classes.security_setup import SecuritySetup, required, required_of_answers
 from emulator.dlms.cosem import DEDICATED, ActionRefused, Device
 from emulator.errors import CryptoError, FrameError, TagError
 
@@ -57,6 +57,7 @@ _INITIATE: Final = 6
 _VERSION_TOO_LOW: Final = 1
 _INCOMPATIBLE_CONFORMANCE: Final = 2
 _PDU_TOO_SHORT: Final = 3
+_CHALLENGE_TRIES: Final = 3
 _SMALLEST_PDU: Final = 12
 _SMALLEST_CIPHERED_PDU: Final = 64
 _SERVICES: Final = Conformance.GET | Conformance.SET | Conformance.ACTION
@@ -74,6 +75,11 @@ class ClientProfile:
         """Security control bits every request of this client must carry."""
         setup = self.security
         return 0 if setup is None else required(setup.version, setup.policy(device))
+
+    def required_of_answers(self, device: Device) -> int:
+        """What every answer must carry beyond its request: version 1 policies say it apart, version 0 ones do not."""
+        setup = self.security
+        return 0 if setup is None or setup.version == 0 else required_of_answers(setup.policy(device))
 
 
 class Association:
@@ -145,14 +151,15 @@ class Association:
             )
         )
 
-    def challenge(self, device: Device, ctos: bytes) -> bytes:
-        """Keep the client's challenge and make our own."""
+    def challenge(self, device: Device, ctos: bytes) -> bytes | None:
+        """Keep the client's challenge and make our own; None where only the client's own comes out."""
         self._ctos = ctos
-        stoc = device.challenge()
-        while stoc == ctos:  # a reflected challenge would let a client answer with our own reply
+        for _ in range(_CHALLENGE_TRIES):
             stoc = device.challenge()
-        self._stoc = stoc
-        return stoc
+            if stoc != ctos:  # a reflected challenge would let a client answer with our own reply
+                self._stoc = stoc
+                return stoc
+        return None
 
     def check_reply(self, device: Device, reply: bytes) -> bytes:
         """Pass 3: f(StoC) against our challenge. Returns f(CtoS), pass 4. Raises `ActionRefused`; the association is
@@ -352,6 +359,8 @@ def _welcome(
         if len(given) not in security.CHALLENGE_LENGTHS:
             return _Refused(Diagnostic.AUTHENTICATION_FAILURE)
         stoc = association.challenge(device, given)
+        if stoc is None:
+            return _Refused(Diagnostic.AUTHENTICATION_FAILURE)
         diagnostic = Diagnostic.AUTHENTICATION_REQUIRED
     if initiate.dedicated_key is not None and len(initiate.dedicated_key) == 16 and ciphered:
         association.use_dedicated(device, initiate.dedicated_key)

@@ -13,9 +13,17 @@ from emulator.codecs.get import AttributeRef
 MAX_INCOMING: Final = 256 * 1024
 """Longest value taken in blocks: more than any attribute of a SMETS1 device."""
 
-GET_HEADER: Final = 12
-"""Bytes of a get-response-with-datablock around its piece, the length field at its longest."""
-ACTION_HEADER: Final = 11
+GET_HEADER: Final = 10
+"""Bytes of a get-response-with-datablock before its piece, with a length field of one byte."""
+ACTION_HEADER: Final = 9
+_SHORT: Final = 0x7F
+
+
+def chunk(room: int, header: int) -> int:
+    """How long a piece may be so that it and its header fit into `room` bytes; at least one byte, or nothing would ever
+    arrive."""
+    size = room - header
+    return max(size if size <= _SHORT else size - 2, 1)
 
 
 class Outgoing:

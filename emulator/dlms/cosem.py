@@ -359,7 +359,7 @@ _NULL: Final = Data(Tag.NULL.value, None)
 def as_action_result(result: DataAccessResult) -> ActionResult:
     """The action-result that says the same as a data-access-result."""
     try:
-        return ActionResult(result.value)
+        return ActionResult(int(result))
     except ValueError:
         return ActionResult.OTHER_REASON
 

@@ -184,7 +184,9 @@ class Server:
 
     def _plain(self, association: Association, apdu: bytes, now: Instant) -> bytes | None:
         """A request without protection."""
-        if association.client.required(self.device) and not _is_hls_reply(association, apdu):
+        client, device = association.client, self.device
+        wanted = client.required(device) | client.required_of_answers(device)
+        if wanted and not _is_hls_reply(association, apdu):
             raise not_allowed("the security policy asks for more")
         association.kind, association.control, association.authenticated = security.PLAIN, 0, False
         return self._serve(association, apdu, now)
@@ -210,6 +212,7 @@ class Server:
         answer = self._serve(association, plain, now)
         if answer is None or answer[0] == _EXCEPTION:
             return answer
+        control |= association.client.required_of_answers(self.device)
         counter, text = self._seal(index, control, answer)
         return GLO.build(Ciphered(answer[0] + (8 if kind == security.GLO else 16), control, counter, text))
 
@@ -232,6 +235,7 @@ class Server:
         answer = self._serve(association, plain, now)
         if answer is None or answer[0] == _EXCEPTION:
             return answer
+        control |= association.client.required_of_answers(self.device)
         counter, text = self._seal(index, control, answer)
         return codec.build(GeneralCiphered(association.server_title, control, counter, text))
 

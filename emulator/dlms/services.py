@@ -37,7 +37,6 @@ from emulator.codecs.get import (
     GetRequestNext,
     GetResponse,
     GetResponseBlock,
-    GetResponseList,
 )
 from emulator.codecs.initiate import Conformance
 from emulator.codecs.set import (
@@ -56,7 +55,7 @@ from emulator.codecs.set import (
 )
 from emulator.dlms.access import may_act, may_read, may_write
 from emulator.dlms.association import ASSOCIATED, Association
-from emulator.dlms.blocks import ACTION_HEADER, GET_HEADER, Incoming, Outgoing
+from emulator.dlms.blocks import ACTION_HEADER, GET_HEADER, Incoming, Outgoing, chunk
 from emulator.dlms.classes.association_ln import CURRENT
 from emulator.dlms.cosem import AccessRefused, ActionRefused, CosemObject, Device, as_action_result
 from emulator.dlms.security import not_allowed
@@ -65,6 +64,7 @@ from emulator.kernel.effects import Instant
 
 _CONFIRMED: Final = 0x40
 _GET: Final = 0xC4
+_WITH_LIST: Final = 3
 _SET: Final = 0xC1
 _ACTION_ANSWER: Final = 0xC7
 _ACTION: Final = 0xC3
@@ -170,7 +170,7 @@ def _get(device: Device, association: Association, apdu: bytes, now: Instant) ->
     results = tuple(_read(device, association, ref, now) for ref in request.attributes)
     raw = _listed([_encoded(device, result) for result in results])
     if len(raw) + 3 <= association.room():
-        return GET_RESPONSE.build(GetResponseList(request.invoke, results))
+        return bytes((_GET, _WITH_LIST, request.invoke)) + raw
     return _send_blocks(association, request.invoke, raw)
 
 
@@ -207,7 +207,7 @@ def _send_datum(device: Device, association: Association, invoke: int, result: D
 def _send_blocks(association: Association, invoke: int, raw: bytes) -> bytes:
     if not association.conformance & Conformance.BLOCK_TRANSFER_WITH_GET:
         return GET_RESPONSE.build(GetResponse(invoke, DataAccessResult.OTHER_REASON.value))
-    outgoing = association.outgoing = Outgoing(_GET, invoke, raw, association.room() - GET_HEADER)
+    outgoing = association.outgoing = Outgoing(_GET, invoke, raw, chunk(association.room(), GET_HEADER))
     return _get_block(association, outgoing)
 
 
@@ -349,17 +349,31 @@ def _act_all(
         refused: tuple[int, Data | int | None] = ActionResult.OTHER_REASON.value, None
         return ACTION_RESPONSE.build(ActionResponseList(invoke, (refused,) * len(refs)))
     results = tuple(_invoke(device, association, ref, data, now) for ref, data in zip(refs, parameters, strict=True))
-    answer = ACTION_RESPONSE.build(ActionResponseList(invoke, results))
+    try:
+        answer = ACTION_RESPONSE.build(ActionResponseList(invoke, results))
+    except FrameError as error:
+        device.note("dlms.unbuildable", error.reason)
+        results = tuple(
+            outcome if _sayable(outcome[1]) else (ActionResult.OTHER_REASON.value, None) for outcome in results
+        )
+        answer = ACTION_RESPONSE.build(ActionResponseList(invoke, results))
     if len(answer) <= association.room():
         return answer
     return _send_action_blocks(association, invoke, answer[3:])
 
 
+def _sayable(returned: Data | int | None) -> bool:
+    try:
+        return not isinstance(returned, Data) or bool(DATA.build(returned))
+    except FrameError:
+        return False
+
+
 def _send_action_blocks(association: Association, invoke: int, raw: bytes) -> bytes:
     if not association.conformance & Conformance.BLOCK_TRANSFER_WITH_ACTION:
         return ACTION_RESPONSE.build(ActionResponse(invoke, ActionResult.OTHER_REASON.value))
-    chunk = association.room() - ACTION_HEADER
-    outgoing = association.outgoing = Outgoing(_ACTION_ANSWER, invoke, raw, chunk)
+    size = chunk(association.room(), ACTION_HEADER)
+    outgoing = association.outgoing = Outgoing(_ACTION_ANSWER, invoke, raw, size)
     return _action_answer_block(outgoing)
 
 

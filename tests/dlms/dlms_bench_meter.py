@@ -7,6 +7,7 @@ from emulator.codecs.action import MethodRef
 from emulator.codecs.axdr import Data, double_long_unsigned, integer, octet_string, unsigned, visible_string
 from emulator.codecs.get import AttributeRef, SelectiveAccess
 from emulator.crypto.keys import ContextStore
+from emulator.dlms import moment
 from emulator.dlms.access import EVERYTHING, AccessTable, Rule
 from emulator.dlms.association import ClientProfile
 from emulator.dlms.classes import (
@@ -37,7 +38,7 @@ from emulator.dlms.classes.script_table import EXECUTE, WRITE, Script, ScriptAct
 from emulator.dlms.client import MANAGEMENT, Answer, Client, More, Outcome, Profile, Refused
 from emulator.dlms.cosem import DEDICATED, ObjectTree, computed, constant, obis, stored
 from emulator.dlms.server import Server, ServerProfile
-from emulator.kernel.time import DAY, HOUR, MINUTE, SECOND
+from emulator.kernel.time import DAY, HOUR, MINUTE
 
 NOW = 1_583_150_400_000_000  # 2020-03-02T12:00:00Z, a Monday
 BORN = NOW - 400 * DAY
@@ -99,6 +100,11 @@ CALENDAR_PASSIVE = Calendar(
     ((b"week", (1,) * 7),),
     ((1, ((bytes(4), TARIFF_SCRIPTS, 1),)),),
 )
+
+
+def at_noon(hours: int) -> bytes:
+    """The 12 bytes of NOW and so many hours."""
+    return moment.encode(NOW + hours * HOUR)
 
 
 def energy(device: "Meter", at: int) -> Data:
@@ -399,6 +405,3 @@ class HeadEnd:
 
     def act(self, class_id: int, name: bytes, method: int, data: Data | None = None) -> Outcome:
         return self.ask(self.client.action(MethodRef(class_id, name, method), data))
-
-
-HOURS, MINUTES, SECONDS = HOUR, MINUTE, SECOND

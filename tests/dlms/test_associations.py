@@ -223,6 +223,9 @@ def test_our_challenge_never_equals_the_clients(meter):
     guess = (1).to_bytes(16, "big")
     answer = aare(meter, PLAIN_HLS_SAP, AARQ(Context.LN, CLIENT_TITLE, Mechanism.HLS_GMAC, guess, initiate()))
     assert answer.authentication == (2).to_bytes(16, "big")
+    meter.challenge = lambda: CTOS
+    answer = aare(meter, PLAIN_HLS_SAP, AARQ(Context.LN, CLIENT_TITLE, Mechanism.HLS_GMAC, CTOS, initiate()))
+    assert (answer.result, answer.diagnostic) == (1, 13)
 
 
 def test_while_an_association_is_pending_only_the_reply_is_served(meter):

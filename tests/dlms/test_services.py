@@ -226,7 +226,7 @@ def test_selective_access_that_was_not_negotiated_is_out_of_scope(meter):
 # Blocks out
 
 
-@pytest.mark.parametrize("max_pdu", [64, 65, 77, 100, 500, 1024, 0xFFFF, 0])
+@pytest.mark.parametrize("max_pdu", [12, 30, 136, 137, 138, 139, 140, 267, 64, 65, 77, 100, 500, 1024, 0xFFFF, 0])
 def test_a_long_answer_comes_in_blocks_that_the_client_takes(meter, max_pdu):
     """480 half-hours: every answering APDU is within the client's size, and together they are the profile."""
     whole = meter.client().open().value(7, LOAD_PROFILE, 2)

@@ -95,7 +95,7 @@ class AssociationLN(CosemObject):
         self.rights = rights
         self.mechanism = mechanism
         self.context = context
-        self._list: dict[int, Data] = {}
+        self._list: tuple[ObjectTree, Data] | None = None
 
     def secret_of(self, device: Device) -> bytes:
         """The password or secret of this client on `device`."""
@@ -141,11 +141,9 @@ class AssociationLN(CosemObject):
 
     def _whole_list(self, objects: ObjectTree) -> Data:
         """Made once for every tree of objects: it is the same for all devices of a model."""
-        found = self._list.get(id(objects))
-        if found is None:
-            found = array(self._element(item) for item in self._seen(objects))
-            self._list = {id(objects): found}
-        return found
+        if self._list is None or self._list[0] is not objects:
+            self._list = objects, array(self._element(item) for item in self._seen(objects))
+        return self._list[1]
 
     def _seen(self, objects: ObjectTree) -> list[CosemObject]:
         return [item for item in objects.values() if self.rights.visible(item)]

@@ -40,9 +40,9 @@ def required(version: int, policy: int) -> int:
     return policy << 4 if version == 0 else (policy & 0x0C) << 2
 
 
-def required_of_answers(version: int, policy: int) -> int:
-    """The same for a response."""
-    return policy << 4 if version == 0 else (policy & 0x60) >> 1
+def required_of_answers(policy: int) -> int:
+    """The same for a response, under a version 1 policy (in version 0 both are one)."""
+    return (policy & 0x60) >> 1
 
 
 class SecuritySetup(CosemObject):
