@@ -1,7 +1,7 @@
 """The server: one APDU of one client in, its answer out.
 
 A `Server` is made each time a device wakes, so it is four slots and nothing is looked up before a frame asks for it. It
-knows which association a client has, opens what is protected, hands the rest to `association` and `services`, and
+knows which association a client has, opens what is protected, hands the rest to `opening` and `services`, and
 protects the answer as its request was. It knows no objects and no bytes of theirs.
 
 Nothing leaves `receive` as an exception, whatever the bytes. What is wrong with a request is said three ways, as the
@@ -21,9 +21,10 @@ from emulator.codecs.exception import ServiceError, StateError
 from emulator.codecs.glo import DEDICATED, GENERAL_DED, GENERAL_GLO, GLO, PLAIN, Ciphered, GeneralCiphered
 from emulator.codecs.initiate import Conformance
 from emulator.dlms import moment, security
-from emulator.dlms.association import ASSOCIATED, Association, ClientProfile, Terms, associate, release
+from emulator.dlms.association import ASSOCIATED, Association, ClientProfile
 from emulator.dlms.classes.clock import Clock
 from emulator.dlms.cosem import Device
+from emulator.dlms.opening import Terms, associate, release
 from emulator.dlms.security import Reaction, ServiceRefused, not_allowed
 from emulator.dlms.services import HANDLERS
 from emulator.errors import CounterExhaustedError, CryptoError, EmulatorError, FrameError, ReplayError
