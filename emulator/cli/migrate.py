@@ -132,6 +132,7 @@ def _object(result: Any) -> dict[str, Any]:
         "unrecoverable": sums.unrecoverable,
         "by_cause": sums.by_cause,
         "retried": sums.retried,
+        "auxiliary": sums.auxiliary,
         "exchanges": result.exchanges,
         "logged_exchanges": result.logged_exchanges,
         "link": result.ways,
@@ -164,6 +165,7 @@ def _show(result: Any, console: Console, source: str, profile: bool) -> None:
     table.add_column()
     table.add_row("installations", f"{sums.installations:,}")
     table.add_row("migrated", f"{sums.migrated:,}", f"{sums.retried:,} homes took more than one attempt")
+    table.add_row("  five-terminal", f"{sums.auxiliary:,}", "switches seen to follow their times under the new keys")
     table.add_row("failed", f"{sums.failed:,}")
     table.add_row("unrecoverable", f"{sums.unrecoverable:,}")
     for cause, count in sums.by_cause.items():

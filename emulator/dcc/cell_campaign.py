@@ -206,7 +206,8 @@ class CellCampaign:
         if self.cell.rows.get(installation)["verdict"] != Verdict.PENDING:
             raise UsageError(f"installation {installation} has ended already")
         assert outcome.verdict is not Verdict.PENDING, "pending is not an end"
-        self.cell.rows.finish(installation, outcome.verdict, CAUSE_CODES[outcome.cause], exchanges, now)
+        cause = CAUSE_CODES[outcome.cause]
+        self.cell.rows.finish(installation, outcome.verdict, cause, exchanges, now, switches=outcome.switches)
         self._open.discard(installation)
 
     def _audited(self, installation: int, audit: Audit, conversation: Conversation) -> None:

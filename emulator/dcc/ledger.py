@@ -34,6 +34,7 @@ class Line:
 class Totals:
     """A ledger's sums. `by_cause` holds causes that occurred; "" (as planned) is left out.
 
+    `auxiliary`: migrated homes whose auxiliary switches were seen to follow their times across a switching time.
     `audited`: migrated homes in which the audit found what the ledger says; `astray`: in which it did not.
     """
 
@@ -46,6 +47,7 @@ class Totals:
     audited: int
     astray: int
     retried: int
+    auxiliary: int
 
 
 def totals(columns: NDArray[Any]) -> Totals:
@@ -63,6 +65,7 @@ def totals(columns: NDArray[Any]) -> Totals:
         audited=audits[AGREES],
         astray=sum(count for value, count in audits.items() if value not in (0, AGREES)),
         retried=int((columns["attempts"] > 1).sum()),
+        auxiliary=int((columns["switches"] > 0).sum()),
     )
 
 

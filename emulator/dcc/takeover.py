@@ -59,7 +59,7 @@ AUXILIARY_TOLERANCE_US: Final = 31 * MINUTE
 class Takeover:
     """One attempt at one home. `outcome` says how it came out once the script has ended."""
 
-    __slots__ = ("_conversation", "_inbox", "_record", "_settings", "_silent", "_targets", "final", "outcome")
+    __slots__ = ("_conversation", "_followed", "_inbox", "_record", "_settings", "_silent", "_targets", "final", "outcome")
 
     def __init__(
         self, record: SmsoRecord, targets: list[Target], inbox: Inbox, settings: TakeoverSettings, *, silent: bool
@@ -73,6 +73,7 @@ class Takeover:
         self._conversation: Conversation | None = None
         self.outcome = Outcome(Verdict.PENDING, "")
         self.final = False
+        self._followed = 0
 
     def script(self, conversation: Conversation) -> Script:
         """The whole attempt. Never raises: every end is an outcome."""
@@ -88,7 +89,7 @@ class Takeover:
             self.outcome = Outcome(Verdict.FAILED, _refusal(error))
             yield Remark(Note("takeover.refused", (error.reason, str(error.detail))))
         else:
-            self.outcome = Outcome(Verdict.MIGRATED, cause, len(self._targets))
+            self.outcome = Outcome(Verdict.MIGRATED, cause, self._followed)
         yield Remark(Note("takeover.ended", (self.outcome.verdict.name, self.outcome.cause)))
 
     @property
@@ -230,6 +231,8 @@ class Takeover:
         meter = self._meter
         yield from associate(meter.session, meter.custody)
         yield from self._check_switches(meter.session, "AUX:behaviour")
+        self._followed = wiring.switches
+        yield Remark(Note("takeover.switches-followed", (wiring.switches, at)))
         yield from meter.session.close()
 
     # Commissioning

@@ -46,11 +46,12 @@ CAUSE_NAMES: Final = tuple(CAUSES)
 
 @dataclass(slots=True)
 class Outcome:
-    """How one attempt, or in the end one installation, came out. `migrated` counts the keyed devices taken over."""
+    """How one attempt, or in the end one installation, came out. `switches` is how many auxiliary switches were seen to
+    follow their times across a real switching time, under the new keys."""
 
     verdict: Verdict
     cause: str
-    devices: int = 0
+    switches: int = 0
 
     def __post_init__(self) -> None:
         assert self.cause in CAUSE_CODES, f"{self.cause!r} is not in the table of causes"

@@ -28,14 +28,17 @@ ROW: Final = np.dtype(
         ("cause", "<u1"),
         ("attempts", "<u1"),
         ("audited", "<u1"),
-        ("exchanges", "<u4"),
+        ("exchanges", "<u2"),
+        ("switches", "<u1"),
+        ("spare", "<u1"),
         ("started", "<i8"),
         ("finished", "<i8"),
         ("contact", "<i8"),
     ]
 )
-"""One row, little-endian wherever it runs. `audited`: 0 not yet, 1 as the ledger says, 2 otherwise. `started` is the
-first attempt, `contact` the last frame heard from the home, 0 for never."""
+"""One row, little-endian wherever it runs. `audited`: 0 not yet, 1 as the ledger says, 2 otherwise. `switches`: how
+many auxiliary switches were seen to follow their times across a switching time. `exchanges` stands still at 65,535.
+`started` is the first attempt, `contact` the last frame heard from the home, 0 for never."""
 
 _HEAD: Final = Struct("<4sQQ")
 _LENGTH: Final = Struct("<I")
@@ -70,12 +73,15 @@ class Rows:
         row["attempts"] = attempts
         return attempts
 
-    def finish(self, number: int, verdict: int, cause: int, exchanges: int, now: Instant) -> None:
-        """Write the end of an attempt: verdict, cause, and its exchanges on top of those before."""
+    def finish(
+        self, number: int, verdict: int, cause: int, exchanges: int, now: Instant, *, switches: int = 0
+    ) -> None:
+        """Write the end of an attempt: verdict, cause, its exchanges on top of those before, switches followed."""
         row = self._columns[self._at(number)]
         row["verdict"] = verdict
         row["cause"] = cause
-        row["exchanges"] += exchanges
+        row["exchanges"] = min(int(row["exchanges"]) + exchanges, 0xFFFF)
+        row["switches"] = max(int(row["switches"]), switches)
         row["finished"] = now
 
     def touch(self, number: int, now: Instant) -> None:

@@ -112,7 +112,8 @@ class Keeper:
         """EK and AK of a generation (the master key is None)."""
         if generation == 0:
             return DeviceKeys(handed_over.ek, handed_over.ak, None)
-        return DeviceKeys(*derive.keys(self._secret, 2, installation, int(party), generation), None)
+        ek, ak = derive.keys(self._secret, 2, installation, int(party), generation)
+        return DeviceKeys(ek, ak, None)
 
     def master_key(self, installation: int, party: Party, generation: int, handed_over: DeviceKeys) -> bytes | None:
         """The KEK of a generation; None when the old operator had none to hand over."""

@@ -66,6 +66,8 @@ def test_the_ledger_of_a_home() -> None:
         "attempts": 2,
         "audited": 1,
         "exchanges": 55,
+        "switches": 0,
+        "spare": 0,
         "started": 500,
         "finished": 900,
         "contact": 890,
