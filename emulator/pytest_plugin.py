@@ -23,8 +23,8 @@ _OPTIONS: Final = {"estate", "seed", "installations", "link", "home"}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("smets1", "emulated smart metering")
-    group.addoption("--smets1-seed", type=int, default=None, help="seed of every emulated estate without one of its own")
-    group.addoption("--smets1-estate", default=None, help="estate of tests that name none (default: demo-street)")
+    group.addoption("--smets1-seed", type=int, default=None, help="seed of emulated estates without one of their own")
+    group.addoption("--smets1-estate", default=None, help="estate of tests that name none [demo-street]")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -59,7 +59,17 @@ AUXILIARY_TOLERANCE_US: Final = 31 * MINUTE
 class Takeover:
     """One attempt at one home. `outcome` says how it came out once the script has ended."""
 
-    __slots__ = ("_conversation", "_followed", "_inbox", "_record", "_settings", "_silent", "_targets", "final", "outcome")
+    __slots__ = (
+        "_conversation",
+        "_followed",
+        "_inbox",
+        "_record",
+        "_settings",
+        "_silent",
+        "_targets",
+        "final",
+        "outcome",
+    )
 
     def __init__(
         self, record: SmsoRecord, targets: list[Target], inbox: Inbox, settings: TakeoverSettings, *, silent: bool
