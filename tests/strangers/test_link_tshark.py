@@ -90,7 +90,8 @@ def test_without_the_keys_it_stays_closed(tmp_path: Path) -> None:
 
 
 def test_a_wrong_key_shows_as_a_bad_icv(tmp_path: Path) -> None:
-    """tshark's judgement of the ICV depends on the key: with another run's keys no ICV is good."""
+    """tshark's judgement of the ICV depends on the key: with another run's keys no ICV is good (where the garbage it
+    decrypts to trips a dissector, tshark gives no judgement at all)."""
     path = tmp_path / "run.pcapng"
     run(path, "ipsec")
     table = tmp_path / "run.pcapng.keys" / "esp_sa"
@@ -98,7 +99,9 @@ def test_a_wrong_key_shows_as_a_bad_icv(tmp_path: Path) -> None:
     theirs = "".join(f"{esp_sa_line(one)}\n" for cell in (3, 4) for one in pair(6, cell, QUIET))
     assert table.read_text() == ours
     table.write_text(theirs)
-    assert {row[0] for row in fields(path, "esp.icv_good")} == {"0"}
+    judged = {row[0] for row in fields(path, "esp.icv_good")}
+    assert "0" in judged
+    assert judged <= {"0", ""}
 
 
 def test_mpls_labels_are_read(tmp_path: Path) -> None:
