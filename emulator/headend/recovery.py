@@ -2,9 +2,8 @@
 
 An interrupted change leaves two pairs of data keys in question, and the order of asking matters: the candidate first,
 because a device that already took it will never accept the old pair again, and one that did not is not harmed by the
-question. Only an association that stands under the old pair disproves the candidate; refusals alone do not. Silence is
-an answer of sorts: some devices say nothing to a message that does not open, so the old pair is tried after silence,
-too.
+question. Only an association that stands under the old pair disproves the candidate; refusals alone do not. Neither
+does silence end the search: some devices say nothing to a message that does not open.
 
 A device that takes the keys of one transfer item by item can be left with one key of each pair. It talks under that
 mixture, which neither proves nor disproves the candidate: the doubt stays, and ends with the next change, which sends
@@ -21,7 +20,8 @@ from emulator.kernel.effects import Note
 def associate(session: Session, device: DeviceCustody) -> Steps[None]:
     """Open an association under whatever keys are live.
 
-    Raises NoAnswerError when a pair that may be live was met with silence, else RefusedError."""
+    Raises NoAnswerError when a pair that may be live was met with silence, else RefusedError. The session is on the
+    live pair then."""
     change = device.data
     live = device.data_keys(change.custody.live)
     if not change.in_doubt:
@@ -31,42 +31,34 @@ def associate(session: Session, device: DeviceCustody) -> Steps[None]:
     party = int(device.party)
     candidate = device.data_keys(change.custody.candidate)
     lowest = session.begin_with(candidate)
-    silence: NoAnswerError | None = None
-    try:
-        yield from session.open()
-    except RefusedError:
-        yield Remark(Note("recovery.candidate-refused", (party,)))
-    except NoAnswerError as error:
-        silence = error
-    else:
+    failures = [(yield from _refused(session))]
+    if failures[-1] is None:
         change.move(Event.PROVEN)
         change.move(Event.PROMOTE)
         yield Remark(Note("recovery.candidate-live", (party, change.custody.live)))
         return
     session.back_to(live, lowest)
-    try:
-        yield from session.open()
-    except RefusedError as refusal:
-        if silence is not None:
-            raise silence from refusal
-        yield from _associate_mixed(session, candidate, live, lowest)
+    failures.append((yield from _refused(session)))
+    if failures[-1] is None:
+        change.move(Event.DISPROVEN)
+        yield Remark(Note("recovery.candidate-disproven", (party,)))
+        return
+    lowest = session.begin_with(DeviceKeys(candidate.ek, live.ak, None))
+    failures.append((yield from _refused(session)))
+    if failures[-1] is not None:
+        session.back_to(DeviceKeys(live.ek, candidate.ak, None), lowest)
+        failures.append((yield from _refused(session)))
+    if failures[-1] is None:
         yield Remark(Note("recovery.mixed", (party,)))
         return
-    change.move(Event.DISPROVEN)
-    yield Remark(Note("recovery.candidate-disproven", (party,)))
+    session.use(live)
+    raise next((error for error in failures if isinstance(error, NoAnswerError)), None) or failures[-1]
 
 
-def _associate_mixed(session: Session, candidate: DeviceKeys, live: DeviceKeys, lowest: int) -> Steps[None]:
-    """Open an association under one key of each pair; the session is back on the live pair when neither will do."""
-    session.begin_with(DeviceKeys(candidate.ek, live.ak, None))
+def _refused(session: Session) -> Steps[RefusedError | NoAnswerError | None]:
+    """Open an association: None when it stands, else why not."""
     try:
         yield from session.open()
-    except (RefusedError, NoAnswerError):
-        session.back_to(DeviceKeys(live.ek, candidate.ak, None), lowest)
-    else:
-        return
-    try:
-        yield from session.open()
-    except (RefusedError, NoAnswerError):
-        session.back_to(live, lowest)
-        raise
+    except (RefusedError, NoAnswerError) as error:
+        return error
+    return None

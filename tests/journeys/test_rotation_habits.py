@@ -144,10 +144,12 @@ def tear(monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
 
 @pytest.mark.parametrize("keep", [0, 1], ids=["only EK taken", "only AK taken"])
 @pytest.mark.parametrize("lose_also", [None, "settling", "the next change"])
+@pytest.mark.parametrize("bad_tag", ["exception", "silence"])
 def test_a_torn_pair_is_found_and_made_whole(
-    monkeypatch: pytest.MonkeyPatch, tap: Any, keep: int, lose_also: str | None
+    monkeypatch: pytest.MonkeyPatch, tap: Any, keep: int, lose_also: str | None, bad_tag: str
 ) -> None:
     """A device left with one new and one old key is talked to under the mixture, and gets the same candidate again."""
+    with_habits(monkeypatch, METER, bad_tag=bad_tag)
     world, home = a_home()
     tear(monkeypatch, keep)
     assert attempt(home.electricity.rotate_keys) is not None
@@ -169,6 +171,6 @@ def test_a_torn_pair_is_found_and_made_whole(
         attempt(home.electricity.rotate_keys)
         tap.lose = lambda number, seen: False
         assert transfers
-    heal(home.electricity, tries=2)
+    assert heal(home.electricity, tries=2) == 1
     assert world.notes("recovery.mixed")
     assert_sound(world, home, tap)

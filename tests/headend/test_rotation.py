@@ -1,0 +1,330 @@
+"""The written state machine of a change of keys, and everything a device and a channel can do to it.
+
+The device here is an oracle: three keys, and rules as simple as a device's can be. The channel loses requests and
+answers, the device refuses and tears, in any order hypothesis can think of; the head end's own scripts run unchanged.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, product, repeat
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from emulator.codecs.axdr import Data
+from emulator.crypto import keywrap
+from emulator.errors import CryptoError, UsageError
+from emulator.fleet.installation import DeviceKeys
+from emulator.headend.keeper import Hierarchy, Keeper, Stage
+from emulator.headend.recovery import associate
+from emulator.headend.rotation import TRANSITIONS, Change, DeviceCustody, Event, rotate
+from emulator.headend.session import NoAnswerError, RefusedError
+from emulator.kernel.machine import Party
+
+HANDED = DeviceKeys(b"e" * 16, b"a" * 16, b"k" * 16)
+
+
+# The table
+
+
+def change_at(stage: Stage) -> Change:
+    """A change brought to a stage by its own moves."""
+    change = Change(Keeper(b"secret of a test", 0, 1).custody(0, Party.GAS, Hierarchy.DATA))
+    path = {
+        Stage.HELD: (),
+        Stage.RECORDED: (Event.RECORD,),
+        Stage.SENT: (Event.RECORD, Event.SEND),
+        Stage.CONFIRMED: (Event.RECORD, Event.SEND, Event.PROVEN),
+    }[stage]
+    for event in path:
+        change.move(event)
+    assert change.custody.stage is stage
+    return change
+
+
+@pytest.mark.parametrize(("stage", "event"), TRANSITIONS)
+def test_every_move_of_the_table_is_taken(stage: Stage, event: Event) -> None:
+    """A move leads where the table says, and does to the candidate what its name says."""
+    change = change_at(stage)
+    before = change.custody.candidate
+    change.move(event)
+    custody = change.custody
+    assert custody.stage is TRANSITIONS[stage, event]
+    if event is Event.PROMOTE:
+        assert (custody.live, custody.candidate) == (before, 0)
+    elif event is Event.DISPROVEN:
+        assert (custody.live, custody.candidate) == (0, 0)
+    else:
+        assert custody.live == 0
+        assert custody.candidate == (before or 1)
+    assert change.in_doubt == (custody.stage is Stage.SENT)
+
+
+@pytest.mark.parametrize(
+    ("stage", "event"), [pair for pair in product(Stage, Event) if pair not in TRANSITIONS], ids=str
+)
+def test_every_other_move_is_refused_and_changes_nothing(stage: Stage, event: Event) -> None:
+    """Whatever is not in the table is a fault of ours, told as such."""
+    change = change_at(stage)
+    before = (change.custody.live, change.custody.candidate, change.custody.stage)
+    with pytest.raises(UsageError, match=f"{stage.name} cannot take {event.name}"):
+        change.move(event)
+    assert (change.custody.live, change.custody.candidate, change.custody.stage) == before
+
+
+# The oracle
+
+OK, REQUEST_LOST, ANSWER_LOST, REFUSED, TORN = "ok", "request lost", "answer lost", "refused", "torn"
+FATES = (OK, REQUEST_LOST, ANSWER_LOST, REFUSED, TORN)
+
+
+@dataclass
+class Device:
+    """Three keys. `silent`: it says nothing to what it cannot open."""
+
+    ek: bytes = HANDED.ek
+    ak: bytes = HANDED.ak
+    kek: bytes = b"k" * 16
+    silent: bool = False
+
+
+@dataclass
+class Line:
+    """A session's face over an oracle: what the scripts call, with a fate for every request."""
+
+    device: Device
+    fates: Iterator[str]
+    keys: DeviceKeys | None = None
+    lowest: int = 7
+    asked: list[str] = field(default_factory=list)
+
+    def use(self, keys: DeviceKeys) -> None:
+        self.keys = keys
+
+    def begin_with(self, keys: DeviceKeys) -> int:
+        before, self.lowest, self.keys = self.lowest, 0, keys
+        return before
+
+    def back_to(self, keys: DeviceKeys, lowest: int) -> None:
+        self.keys, self.lowest = keys, lowest
+
+    def open(self) -> Generator[Any, Any, None]:
+        yield from self._ask("open", None)
+
+    def get(self, reference: object) -> Generator[Any, Any, None]:
+        yield from self._ask("get", None)
+
+    def action(self, method: object, data: Data) -> Generator[Any, Any, None]:
+        yield from self._ask("transfer", data)
+
+    def _ask(self, what: str, transfer: Data | None) -> Generator[Any, Any, None]:
+        yield from ()
+        self.asked.append(what)
+        device, keys, fate = self.device, self.keys, next(self.fates, OK)
+        assert keys is not None
+        if fate == REQUEST_LOST:
+            raise NoAnswerError("lost")
+        if (keys.ek, keys.ak) != (device.ek, device.ak):
+            if device.silent or fate == ANSWER_LOST:
+                raise NoAnswerError("silence")
+            raise RefusedError("exception", 5)
+        if transfer is not None:
+            if fate == REFUSED:
+                raise RefusedError("action", 2)
+            found = {}
+            for item in transfer.value:
+                try:
+                    found[item.value[0].value] = keywrap.unwrap(device.kek, item.value[1].value)
+                except CryptoError:
+                    raise RefusedError("action", 250) from None
+            if fate == TORN and len(found) == 2:
+                del found[0 if len(self.asked) % 2 else 2]
+            device.ek, device.ak = found.get(0, device.ek), found.get(2, device.ak)
+            device.kek = found.get(3, device.kek)
+        self.lowest += 1
+        if fate == ANSWER_LOST:
+            raise NoAnswerError("lost")
+
+
+def carry_out(script: Generator[Any, Any, None]) -> Exception | None:
+    """Run a script to its end; what it raised."""
+    try:
+        for _ in script:
+            pass
+    except (NoAnswerError, RefusedError) as error:
+        return error
+    return None
+
+
+def attempt(line: Line, custody: DeviceCustody) -> Exception | None:
+    """One attempt: a new association, then the change."""
+
+    def script() -> Generator[Any, Any, None]:
+        yield from associate(line, custody)  # type: ignore[arg-type]
+        yield from rotate(line, custody)  # type: ignore[arg-type]
+
+    return carry_out(script())
+
+
+def fresh() -> DeviceCustody:
+    return DeviceCustody(Keeper(b"secret of a test", 0, 1), 0, Party.ELECTRICITY, HANDED)
+
+
+def assert_nothing_lost(device: Device, custody: DeviceCustody) -> None:
+    """Every key in the device is one the keeper can still make, and what is in no doubt is right."""
+    data, master = custody.data.custody, custody.master.custody
+    pairs = [custody.data_keys(each) for each in {data.live, data.candidate or data.live}]
+    assert device.ek in [pair.ek for pair in pairs]
+    assert device.ak in [pair.ak for pair in pairs]
+    assert device.kek in [custody.master_key(each) for each in {master.live, master.candidate or master.live}]
+    assert data.stage in (Stage.HELD, Stage.SENT)
+    assert master.stage in (Stage.HELD, Stage.SENT)
+
+
+def assert_heals(fates: Iterable[str], silent: bool) -> None:
+    """After any attempts under any fates the keeper holds every key of the device; two clean attempts heal it."""
+    device, custody = Device(silent=silent), fresh()
+    line = Line(device, iter(fates))
+    for _ in range(8):
+        error = attempt(line, custody)
+        assert_nothing_lost(device, custody)
+        if error is None:
+            assert not custody.data.in_doubt
+            assert not custody.master.in_doubt
+    line.fates = repeat(OK)
+    for _ in range(2):
+        error = attempt(line, custody)
+        assert_nothing_lost(device, custody)
+        if error is None:
+            break
+    assert error is None
+    data, master = custody.data.custody, custody.master.custody
+    assert (data.candidate, master.candidate) == (0, 0)
+    live = custody.data_keys(data.live)
+    assert (device.ek, device.ak, device.kek) == (live.ek, live.ak, custody.master_key(master.live))
+
+
+@given(st.lists(st.sampled_from(FATES), max_size=40), st.booleans())
+@example([OK, OK, OK, ANSWER_LOST, ANSWER_LOST], False)  # the pair is taken, and nobody hears of it twice
+@example([OK, OK, REFUSED], False)  # the new master key is held, and the next transfer refused
+@example([OK, OK, TORN, OK, OK, OK, OK, REFUSED], False)  # torn, and what would mend it is refused
+@example([OK, OK, REQUEST_LOST, REQUEST_LOST, OK, OK], True)  # nothing arrived, at a device that says nothing
+def test_no_key_is_ever_given_up_that_the_device_may_hold(fates: list[str], silent: bool) -> None:
+    """Any row of fates, over as many attempts as it lasts, is healed."""
+    assert_heals(fates, silent)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, pytest.param(6, marks=pytest.mark.slow)])
+def test_every_row_of_fates_is_healed(length: int) -> None:
+    """All rows of a length, one after the other; nothing is left to luck."""
+    for fates in product(FATES, repeat=length):
+        for silent in (False, True):
+            assert_heals(fates, silent)
+
+
+def test_a_healthy_change_asks_four_times() -> None:
+    """Associate, the master key, the pair, a read under the new pair; nothing more."""
+    device, custody = Device(), fresh()
+    line = Line(device, repeat(OK))
+    assert attempt(line, custody) is None
+    assert line.asked == ["open", "transfer", "transfer", "get"]
+    assert (custody.data.custody.live, custody.master.custody.live) == (1, 1)
+
+
+def test_a_torn_device_is_mended_in_the_next_attempt() -> None:
+    """Asking for the master key under a mixture of keys leaves the mixture alone, so one attempt is enough."""
+    device, custody = Device(), fresh()
+    line = Line(device, chain([OK, OK, TORN], repeat(OK)))
+    assert attempt(line, custody) is not None
+    assert attempt(line, custody) is None
+    assert_nothing_lost(device, custody)
+    assert custody.data.custody.live == 1  # the same candidate, not another
+
+
+def test_a_torn_device_that_refuses_to_be_mended_keeps_its_candidate() -> None:
+    """Half of the candidate is in the device: a refusal of the whole does not disprove it."""
+    device, custody = Device(), fresh()
+    # associate three ways into the mixture, settle the master key, send the next, and be refused the pair
+    line = Line(device, chain([OK, OK, TORN, REFUSED], [OK, OK, OK, OK, OK, OK, REFUSED], repeat(OK)))
+    assert attempt(line, custody) is not None
+    assert_nothing_lost(device, custody)
+    second = attempt(line, custody)
+    assert isinstance(second, RefusedError)
+    assert custody.data.custody.candidate == 1
+    assert_nothing_lost(device, custody)
+    assert attempt(line, custody) is None
+    assert_nothing_lost(device, custody)
+
+
+def in_doubt(silent: bool) -> tuple[Device, DeviceCustody]:
+    """A device and its custody with the pair in doubt and the device on the old one."""
+    device, custody = Device(silent=silent), fresh()
+    line = Line(device, iter([OK, OK, REQUEST_LOST, REQUEST_LOST]))
+    assert attempt(line, custody) is not None
+    assert custody.data.in_doubt
+    return device, custody
+
+
+@pytest.mark.parametrize(
+    ("fates", "raised"),
+    [
+        ([REQUEST_LOST, REQUEST_LOST], NoAnswerError),
+        ([OK, REQUEST_LOST], NoAnswerError),
+    ],
+)
+def test_silence_leaves_the_doubt(fates: list[str], raised: type[Exception]) -> None:
+    """When the old pair is not heard either, nobody knows anything more than before."""
+    device, custody = in_doubt(silent=False)
+    line = Line(device, iter(fates))
+    assert isinstance(carry_out(associate(line, custody)), raised)  # type: ignore[arg-type]
+    assert custody.data.in_doubt
+    assert line.keys == custody.data_keys(0)
+
+
+def test_silence_under_the_candidate_and_a_refusal_under_the_old_pair_is_no_refusal() -> None:
+    """The candidate may be the true pair and its answer lost, so the end is silence: try again, do not despair."""
+    device, custody = in_doubt(silent=False)
+    candidate = custody.data_keys(1)
+    device.ek, device.ak = candidate.ek, candidate.ak  # it had arrived after all
+    line = Line(device, iter([REQUEST_LOST, OK]))
+    assert isinstance(carry_out(associate(line, custody)), NoAnswerError)  # type: ignore[arg-type]
+    assert custody.data.in_doubt
+    line.fates = repeat(OK)
+    assert carry_out(associate(line, custody)) is None  # type: ignore[arg-type]
+    assert custody.data.custody.live == 1
+
+
+def test_keys_that_are_all_refused_end_in_a_refusal_and_change_nothing() -> None:
+    """A device under keys nobody knows: candidate, old pair and both mixtures were asked, and the doubt stays."""
+    device, custody = in_doubt(silent=False)
+    device.ek = b"?" * 16
+    line = Line(device, repeat(OK))
+    line.use(custody.data_keys(0))
+    lowest = line.lowest
+    assert isinstance(carry_out(associate(line, custody)), RefusedError)  # type: ignore[arg-type]
+    assert line.asked == ["open"] * 4
+    assert (line.keys, line.lowest) == (custody.data_keys(0), lowest)
+    assert custody.data.in_doubt
+
+
+def test_after_an_unanswered_proof_the_session_is_back_where_it_was() -> None:
+    """The read under the candidate is lost: keys and lowest counter are those of the old pair again."""
+    device, custody = Device(), fresh()
+    line = Line(device, iter([OK, OK, OK, REQUEST_LOST]))
+    assert attempt(line, custody) is not None
+    assert line.keys == custody.data_keys(0)
+    assert line.lowest == 7 + 3  # what was accepted under it before
+
+
+def test_a_missing_master_key_is_a_refusal_and_nothing_is_sent() -> None:
+    """Without the master key there is nothing to wrap under: the device hears of nothing."""
+    lost = DeviceKeys(HANDED.ek, HANDED.ak, None)
+    custody = DeviceCustody(Keeper(b"secret of a test", 0, 1), 0, Party.ELECTRICITY, lost)
+    line = Line(Device(), repeat(OK))
+    error = attempt(line, custody)
+    assert isinstance(error, RefusedError)
+    assert error.reason == "no-master-key"
+    assert line.asked == ["open"]
+    assert not custody.touched
