@@ -72,6 +72,8 @@ __all__ = [
     "delta_double_long_unsigned",
 ]
 _NULL: Final = Data(0, None)
+_new: Final = tuple.__new__
+"""Makes a `Data` without the keyword handling of its constructor: one call less for each datum made."""
 
 
 def null() -> Data:
@@ -83,140 +85,140 @@ def dont_care() -> Data:
 
 
 def array(items: Iterable[Data]) -> Data:
-    return Data(1, tuple(items))
+    return _new(Data, (1, tuple(items)))
 
 
 def structure(items: Iterable[Data]) -> Data:
-    return Data(2, tuple(items))
+    return _new(Data, (2, tuple(items)))
 
 
 def boolean(value: bool) -> Data:
-    return Data(3, value)
+    return _new(Data, (3, value))
 
 
 def bit_string(bits: str) -> Data:
     """`bits` as text, first bit first: "0101"."""
-    return Data(4, bits)
+    return _new(Data, (4, bits))
 
 
 def double_long(value: int) -> Data:
     """32 bits, signed."""
-    return Data(5, value)
+    return _new(Data, (5, value))
 
 
 def double_long_unsigned(value: int) -> Data:
     """32 bits."""
-    return Data(6, value)
+    return _new(Data, (6, value))
 
 
 def octet_string(value: bytes) -> Data:
-    return Data(9, value)
+    return _new(Data, (9, value))
 
 
 def visible_string(value: str) -> Data:
     """ASCII text."""
-    return Data(10, value)
+    return _new(Data, (10, value))
 
 
 def utf8_string(value: str) -> Data:
-    return Data(12, value)
+    return _new(Data, (12, value))
 
 
 def bcd(value: int) -> Data:
     """8 bits, signed (the standard makes it an Integer8)."""
-    return Data(13, value)
+    return _new(Data, (13, value))
 
 
 def integer(value: int) -> Data:
     """8 bits, signed."""
-    return Data(15, value)
+    return _new(Data, (15, value))
 
 
 def long(value: int) -> Data:
     """16 bits, signed."""
-    return Data(16, value)
+    return _new(Data, (16, value))
 
 
 def unsigned(value: int) -> Data:
     """8 bits."""
-    return Data(17, value)
+    return _new(Data, (17, value))
 
 
 def long_unsigned(value: int) -> Data:
     """16 bits."""
-    return Data(18, value)
+    return _new(Data, (18, value))
 
 
 def compact_array(description: TypeDescription, items: Iterable[Data]) -> Data:
-    return Data(19, CompactArray(description, tuple(items)))
+    return _new(Data, (19, CompactArray(description, tuple(items))))
 
 
 def long64(value: int) -> Data:
     """64 bits, signed."""
-    return Data(20, value)
+    return _new(Data, (20, value))
 
 
 def long64_unsigned(value: int) -> Data:
     """64 bits."""
-    return Data(21, value)
+    return _new(Data, (21, value))
 
 
 def enum(value: int) -> Data:
     """0 to 255."""
-    return Data(22, value)
+    return _new(Data, (22, value))
 
 
 def float32(value: float) -> Data:
-    return Data(23, value)
+    return _new(Data, (23, value))
 
 
 def float64(value: float) -> Data:
-    return Data(24, value)
+    return _new(Data, (24, value))
 
 
 def date_time(value: bytes) -> Data:
     """12 bytes: date (5), time (4), deviation in minutes (2), clock status (1)."""
-    return Data(25, value)
+    return _new(Data, (25, value))
 
 
 def date(value: bytes) -> Data:
     """5 bytes: year (2), month, day of month, day of week."""
-    return Data(26, value)
+    return _new(Data, (26, value))
 
 
 def time(value: bytes) -> Data:
     """4 bytes: hour, minute, second, hundredths."""
-    return Data(27, value)
+    return _new(Data, (27, value))
 
 
 def delta_integer(value: int) -> Data:
     """8 bits, signed."""
-    return Data(28, value)
+    return _new(Data, (28, value))
 
 
 def delta_long(value: int) -> Data:
     """16 bits, signed."""
-    return Data(29, value)
+    return _new(Data, (29, value))
 
 
 def delta_double_long(value: int) -> Data:
     """32 bits, signed."""
-    return Data(30, value)
+    return _new(Data, (30, value))
 
 
 def delta_unsigned(value: int) -> Data:
     """8 bits."""
-    return Data(31, value)
+    return _new(Data, (31, value))
 
 
 def delta_long_unsigned(value: int) -> Data:
     """16 bits."""
-    return Data(32, value)
+    return _new(Data, (32, value))
 
 
 def delta_double_long_unsigned(value: int) -> Data:
     """32 bits."""
-    return Data(33, value)
+    return _new(Data, (33, value))
 
 
 # The definition: `_BODIES`, below, holds what follows each tag.

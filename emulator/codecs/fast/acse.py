@@ -29,75 +29,89 @@ from emulator.codecs.fast.common import (
 
 _CONTEXT_HEAD: Final = b"\x06\x07" + OBJECT_PREFIX + bytes([CONTEXT_ARC])
 _MECHANISM_HEAD: Final = OBJECT_PREFIX + bytes([MECHANISM_ARC])
+_CONTEXTS: Final = {_CONTEXT_HEAD + bytes((number,)): number for number in range(256)}
+_MECHANISMS: Final = {_MECHANISM_HEAD + bytes((number,)): number for number in range(256)}
+"""Contents of an object name field -> the last number of the name: one look instead of a comparison by parts."""
+_CONTEXT_FIELD: Final = bytes((0xA1, len(_CONTEXT_HEAD) + 1)) + _CONTEXT_HEAD
+_MECHANISM_LENGTH: Final = bytes((len(_MECHANISM_HEAD) + 1,))
+_AARQ_MECHANISM: Final = b"\x8b" + _MECHANISM_LENGTH + _MECHANISM_HEAD
+_AARE_MECHANISM: Final = b"\x89" + _MECHANISM_LENGTH + _MECHANISM_HEAD
+_AARQ_REQUIREMENTS: Final = b"\x8a" + with_length(AUTHENTICATED)
+_AARE_REQUIREMENTS: Final = b"\x88" + with_length(AUTHENTICATED)
 _AARQ_KNOWN: Final = frozenset((0xA1, 0xA6, 0x8A, 0x8B, 0xAC, 0xBE))
 _AARE_KNOWN: Final = frozenset((0xA1, 0xA2, 0xA3, 0xA4, 0x88, 0x89, 0xAA, 0xBE))
 _RELEASE_KNOWN: Final = frozenset((0x80, 0xBE))
-_REQUIREMENTS: Final = with_length(AUTHENTICATED)
+_AARQ_FIELDS: Final = _AARQ_KNOWN | AARQ_IGNORED
+_AARE_FIELDS: Final = _AARE_KNOWN | AARE_IGNORED
 
 
-def _fields(data: bytes, tag: int, known: frozenset[int], ignored: frozenset[int]) -> dict[int, bytes]:
-    """Contents of every known field by tag."""
-    if len(data) > MAX_APDU:
-        raise Refusal(f"oversized: {len(data)} bytes, at most {MAX_APDU}", MAX_APDU)
+def _fields(data: bytes, tag: int, allowed: frozenset[int]) -> dict[int, bytes]:
+    """Contents of every field by tag. Lengths of one byte are read in the loop: a call each was half of its price."""
+    size = len(data)
+    if size > MAX_APDU:
+        raise Refusal(f"oversized: {size} bytes, at most {MAX_APDU}", MAX_APDU)
     if data[0] != tag:
         raise Refusal(f"tag {data[0]:02X} where {tag:02X} must stand", 0)
-    length, at = long_length(data, 1)
-    if length != len(data) - at:
+    length, at = data[1], 2
+    if length >= 0x80:
+        length, at = long_length(data, 1)
+    if length != size - at:
         raise Refusal("the length is not the length", 1)
     found: dict[int, bytes] = {}
-    size = len(data)
     while at < size:
         field = data[at]
-        if field in found or (field not in known and field not in ignored):
+        if field in found or field not in allowed:
             raise Refusal(f"field {field:02X} is unknown or stands twice", at)
-        found[field], at = octets(data, at + 1)
+        start = at + 2
+        length = data[at + 1]
+        if length >= 0x80:
+            length, start = long_length(data, at + 1)
+        at = start + length
+        if at > size:
+            raise IndexError
+        found[field] = data[start:at]
     return found
 
 
-def _named(contents: bytes, head: bytes) -> int:
-    """The last number of an object name."""
-    if len(contents) != len(head) + 1 or not contents.startswith(head):
-        raise Refusal("not an object name of this family")
-    return contents[-1]
-
-
-def _small(contents: bytes) -> int:
+def _small(contents: bytes | None, field: int) -> int:
     """INTEGER of one byte."""
+    if contents is None:
+        raise Refusal(f"field {field:02X} is missing")
     if len(contents) != 3 or contents[0] != 2 or contents[1] != 1 or contents[2] > 127:
         raise Refusal("not a one-byte INTEGER")
     return contents[2]
 
 
-def _string(contents: bytes | None, tag: int) -> bytes | None:
+def _string(contents: bytes, tag: int) -> bytes:
     """A string under its own tag, using up the field."""
-    if contents is None:
-        return None
     if contents[0] != tag:
         raise Refusal(f"tag {contents[0]:02X} where {tag:02X} must stand")
+    if contents[1] + 2 == len(contents) < 0x82:
+        return contents[2:]
     value, end = octets(contents, 1)
     if end != len(contents):
         raise Refusal("bytes too many inside")
     return value
 
 
-def _required(found: dict[int, bytes], tag: int) -> bytes:
-    if tag not in found:
-        raise Refusal(f"field {tag:02X} is missing")
-    return found[tag]
+def _no_name(contents: bytes | None, field: int) -> Refusal:
+    """Why there is no number at the end of an object name."""
+    if contents is None:
+        return Refusal(f"field {field:02X} is missing")
+    return Refusal("not an object name of this family")
 
 
-def _put(out: bytearray, field: int, head: bytes, value: bytes | bytearray) -> None:
+def _put(out: bytearray, field: int, tag: int, value: bytes | bytearray) -> None:
     """A string under its own tag, in a field."""
-    inner = head + with_length(value)
+    size = len(value)
+    if size < 0x7E and value.__class__ is bytes:  # both lengths take one byte
+        out += bytes((field, size + 2, tag, size))
+        out += value
+        return
+    inner = bytes((tag,)) + with_length(value)
     out.append(field)
     out += length_bytes(len(inner))
     out += inner
-
-
-def _put_number(out: bytearray, field: int, head: bytes, value: int) -> None:
-    out += bytes((field, len(head) + 1))
-    out += head
-    out.append(value)
 
 
 def _checked_small(value: int) -> int:
@@ -107,7 +121,8 @@ def _checked_small(value: int) -> int:
 
 
 def _whole(tag: int, out: bytearray) -> bytes:
-    data = bytes((tag,)) + length_bytes(len(out)) + out
+    size = len(out)
+    data = (bytes((tag, size)) if size < 0x80 else bytes((tag,)) + length_bytes(size)) + out
     if len(data) > MAX_APDU:
         raise Refusal(f"oversized: {len(data)} bytes, at most {MAX_APDU}")
     return data
@@ -115,14 +130,22 @@ def _whole(tag: int, out: bytearray) -> bytes:
 
 def parse_aarq(data: bytes) -> AARQ:
     try:
-        found = _fields(data, 0x60, _AARQ_KNOWN, AARQ_IGNORED)
-        mechanism = found.get(0x8B)
+        found = _fields(data, 0x60, _AARQ_FIELDS).get
+        name = found(0xA1)
+        context = _CONTEXTS.get(name)  # type: ignore[arg-type]
+        if context is None:
+            raise _no_name(name, 0xA1)
+        name = found(0x8B)
+        mechanism = None if name is None else _MECHANISMS.get(name)
+        if mechanism is None and name is not None:
+            raise _no_name(name, 0x8B)
+        title, authentication, information = found(0xA6), found(0xAC), found(0xBE)
         return AARQ(
-            _named(_required(found, 0xA1), _CONTEXT_HEAD),
-            _string(found.get(0xA6), 0x04),
-            None if mechanism is None else _named(mechanism, _MECHANISM_HEAD),
-            _string(found.get(0xAC), 0x80),
-            _string(found.get(0xBE), 0x04),
+            context,
+            None if title is None else _string(title, 0x04),
+            mechanism,
+            None if authentication is None else _string(authentication, 0x80),
+            None if information is None else _string(information, 0x04),
         )
     except PARSE_ERRORS as error:
         raise refused("aarq", data, error) from error
@@ -132,19 +155,20 @@ def build_aarq(value: AARQ) -> bytes:
     try:
         if type(value) is not AARQ:
             raise Refusal("not an AARQ")
-        out = bytearray()
-        _put_number(out, 0xA1, _CONTEXT_HEAD, value.context)
+        mechanism, authentication = value.mechanism, value.authentication
+        out = bytearray(_CONTEXT_FIELD)
+        out.append(value.context)
         if value.calling_title is not None:
-            _put(out, 0xA6, b"\x04", value.calling_title)
-        if value.mechanism is not None or value.authentication is not None:
-            out.append(0x8A)
-            out += _REQUIREMENTS
-        if value.mechanism is not None:
-            _put_number(out, 0x8B, _MECHANISM_HEAD, value.mechanism)
-        if value.authentication is not None:
-            _put(out, 0xAC, b"\x80", value.authentication)
+            _put(out, 0xA6, 0x04, value.calling_title)
+        if mechanism is not None or authentication is not None:
+            out += _AARQ_REQUIREMENTS
+        if mechanism is not None:
+            out += _AARQ_MECHANISM
+            out.append(mechanism)
+        if authentication is not None:
+            _put(out, 0xAC, 0x80, authentication)
         if value.user_information is not None:
-            _put(out, 0xBE, b"\x04", value.user_information)
+            _put(out, 0xBE, 0x04, value.user_information)
         return _whole(0x60, out)
     except BUILD_ERRORS as error:
         raise unbuildable("aarq", error) from error
@@ -152,24 +176,32 @@ def build_aarq(value: AARQ) -> bytes:
 
 def parse_aare(data: bytes) -> AARE:
     try:
-        found = _fields(data, 0x61, _AARE_KNOWN, AARE_IGNORED)
-        diagnostic = _required(found, 0xA3)
+        found = _fields(data, 0x61, _AARE_FIELDS).get
+        diagnostic = found(0xA3)
+        if diagnostic is None:
+            raise Refusal("field A3 is missing")
         source = diagnostic[0] - 0xA0
         if source not in (1, 2):
             raise Refusal("the diagnostic has no source")
-        inner, end = octets(diagnostic, 1)
-        if end != len(diagnostic):
-            raise Refusal("bytes too many inside")
-        mechanism = found.get(0x89)
+        inner = _string(diagnostic, diagnostic[0])
+        name = found(0xA1)
+        context = _CONTEXTS.get(name)  # type: ignore[arg-type]
+        if context is None:
+            raise _no_name(name, 0xA1)
+        name = found(0x89)
+        mechanism = None if name is None else _MECHANISMS.get(name)
+        if mechanism is None and name is not None:
+            raise _no_name(name, 0x89)
+        title, authentication, information = found(0xA4), found(0xAA), found(0xBE)
         return AARE(
-            _named(_required(found, 0xA1), _CONTEXT_HEAD),
-            _small(_required(found, 0xA2)),
+            context,
+            _small(found(0xA2), 0xA2),
             source,
-            _small(inner),
-            _string(found.get(0xA4), 0x04),
-            None if mechanism is None else _named(mechanism, _MECHANISM_HEAD),
-            _string(found.get(0xAA), 0x80),
-            _string(found.get(0xBE), 0x04),
+            _small(inner, 0xA3),
+            None if title is None else _string(title, 0x04),
+            mechanism,
+            None if authentication is None else _string(authentication, 0x80),
+            None if information is None else _string(information, 0x04),
         )
     except PARSE_ERRORS as error:
         raise refused("aare", data, error) from error
@@ -179,32 +211,33 @@ def build_aare(value: AARE) -> bytes:
     try:
         if type(value) is not AARE or value.diagnostic_source not in (1, 2):
             raise Refusal("not an AARE with a diagnostic source of 1 or 2")
-        out = bytearray()
-        _put_number(out, 0xA1, _CONTEXT_HEAD, value.context)
+        mechanism, authentication = value.mechanism, value.authentication
+        out = bytearray(_CONTEXT_FIELD)
+        out.append(value.context)
         out += bytes((0xA2, 3, 2, 1, _checked_small(value.result)))
         out += bytes((0xA3, 5, 0xA0 + value.diagnostic_source, 3, 2, 1, _checked_small(value.diagnostic)))
         if value.responding_title is not None:
-            _put(out, 0xA4, b"\x04", value.responding_title)
-        if value.mechanism is not None or value.authentication is not None:
-            out.append(0x88)
-            out += _REQUIREMENTS
-        if value.mechanism is not None:
-            _put_number(out, 0x89, _MECHANISM_HEAD, value.mechanism)
-        if value.authentication is not None:
-            _put(out, 0xAA, b"\x80", value.authentication)
+            _put(out, 0xA4, 0x04, value.responding_title)
+        if mechanism is not None or authentication is not None:
+            out += _AARE_REQUIREMENTS
+        if mechanism is not None:
+            out += _AARE_MECHANISM
+            out.append(mechanism)
+        if authentication is not None:
+            _put(out, 0xAA, 0x80, authentication)
         if value.user_information is not None:
-            _put(out, 0xBE, b"\x04", value.user_information)
+            _put(out, 0xBE, 0x04, value.user_information)
         return _whole(0x61, out)
     except BUILD_ERRORS as error:
         raise unbuildable("aare", error) from error
 
 
 def _parse_release(data: bytes, tag: int) -> tuple[int | None, bytes | None]:
-    found = _fields(data, tag, _RELEASE_KNOWN, frozenset())
-    reason = found.get(0x80)
+    found = _fields(data, tag, _RELEASE_KNOWN)
+    reason, information = found.get(0x80), found.get(0xBE)
     if reason is not None and (len(reason) != 1 or reason[0] > 127):
         raise Refusal("not a reason of one byte")
-    return reason[0] if reason else None, _string(found.get(0xBE), 0x04)
+    return reason[0] if reason else None, None if information is None else _string(information, 0x04)
 
 
 def _build_release(value: RLRQ | RLRE, tag: int) -> bytes:
@@ -212,7 +245,7 @@ def _build_release(value: RLRQ | RLRE, tag: int) -> bytes:
     if value.reason is not None:
         out += bytes((0x80, 1, _checked_small(value.reason)))
     if value.user_information is not None:
-        _put(out, 0xBE, b"\x04", value.user_information)
+        _put(out, 0xBE, 0x04, value.user_information)
     return _whole(tag, out)
 
 

@@ -19,6 +19,7 @@ from emulator.codecs.action import (
     MethodRef,
 )
 from emulator.codecs.axdr import Data
+from emulator.codecs.codec import MAX_APDU
 from emulator.codecs.fast import axdr
 from emulator.codecs.fast.common import (
     BUILD_ERRORS,
@@ -82,15 +83,16 @@ def _write_return(value: Data | int | None, out: bytearray) -> None:
 
 def parse_request(data: bytes) -> AnyActionRequest:
     try:
-        kind = kind_of(data, 0xC3)
+        kind = data[1] if data[0] == 0xC3 else kind_of(data, 0xC3)
         invoke = data[2]
         if kind == 1:
             method = MethodRef(*_METHOD.unpack_from(data, 3))
             parameters: Data | None = None
             at = 13
-            if _presence(data, 12):
+            if data[12] and _presence(data, 12):
                 parameters, at = axdr.read(data, 13)
-            check(data, at)
+            if at != len(data) or at > MAX_APDU:
+                check(data, at)
             return ActionRequest(invoke, method, parameters)
         if kind == 2:
             check(data, 7)
@@ -121,10 +123,8 @@ def build_request(value: AnyActionRequest) -> bytes:
         if type(value) is ActionRequest:
             out = bytearray((0xC3, 1, value.invoke))
             _write_method(value.method, out)
-            if value.parameters is None:
-                out.append(0)
-            else:
-                out.append(1)
+            out.append(value.parameters is not None)
+            if value.parameters is not None:
                 axdr.write(value.parameters, out)
         elif type(value) is ActionRequestNext:
             out = bytearray((0xC3, 2, value.invoke))
@@ -150,19 +150,23 @@ def build_request(value: AnyActionRequest) -> bytes:
             write_block(value.last, value.block, value.raw, out)
         else:
             raise Refusal(f"a {type(value).__name__} does not belong here")
-        return finished(out)
+        return bytes(out) if len(out) <= MAX_APDU else finished(out)
     except BUILD_ERRORS as error:
         raise unbuildable("action-request", error) from error
 
 
 def parse_response(data: bytes) -> AnyActionResponse:
     try:
-        kind = kind_of(data, 0xC7)
+        kind = data[1] if data[0] == 0xC7 else kind_of(data, 0xC7)
         invoke = data[2]
         if kind == 1:
             result = data[3]
-            returned, at = _read_return(data, 4)
-            check(data, at)
+            returned: Data | int | None = None
+            at = 5
+            if data[4]:
+                returned, at = _read_return(data, 4)
+            if at != len(data) or at > MAX_APDU:
+                check(data, at)
             return ActionResponse(invoke, result, returned)
         if kind == 2:
             return ActionResponseBlock(invoke, *read_block(data, 3))
@@ -186,8 +190,9 @@ def parse_response(data: bytes) -> AnyActionResponse:
 def build_response(value: AnyActionResponse) -> bytes:
     try:
         if type(value) is ActionResponse:
-            out = bytearray((0xC7, 1, value.invoke, value.result))
-            _write_return(value.data, out)
+            out = bytearray((0xC7, 1, value.invoke, value.result, value.data is not None))
+            if value.data is not None:
+                write_result(value.data, out)
         elif type(value) is ActionResponseBlock:
             out = bytearray((0xC7, 2, value.invoke))
             write_block(value.last, value.block, value.raw, out)
@@ -204,6 +209,6 @@ def build_response(value: AnyActionResponse) -> bytes:
             out += value.block.to_bytes(4, "big")
         else:
             raise Refusal(f"a {type(value).__name__} does not belong here")
-        return finished(out)
+        return bytes(out) if len(out) <= MAX_APDU else finished(out)
     except BUILD_ERRORS as error:
         raise unbuildable("action-response", error) from error

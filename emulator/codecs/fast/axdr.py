@@ -38,6 +38,8 @@ _PACK: Final[dict[int, Any]] = {tag: struct.Struct(">B" + code).pack for tag, co
 _KNOWN: Final = frozenset((0, 1, 2, 3, 4, 9, 10, 12, 19, 255, *_FIXED))
 _new: Final = tuple.__new__
 """Makes a `Data` from (tag, value) without the keyword handling of its constructor."""
+_SHORT_OCTETS: Final = tuple(bytes((9, length)) for length in range(0x80))
+"""Tag and length of an octet string whose length takes one byte."""
 _NULLS: Final = {0: Data(0, None), 255: Data(255, None)}
 
 
@@ -70,8 +72,15 @@ def read(data: bytes, at: int) -> tuple[Data, int]:
     if step := _STEP[tag]:
         return _new(Data, (tag, _UNPACK[tag](data, at + 1)[0])), at + step
     if tag == 9:
-        value, at = octets(data, at + 1)
-        return _new(Data, (9, value)), at
+        length = data[at + 1]
+        if length >= 0x80:
+            value, at = octets(data, at + 1)
+            return _new(Data, (9, value)), at
+        start = at + 2
+        at = start + length
+        if at > len(data):
+            raise IndexError
+        return _new(Data, (9, data[start:at])), at
     return _read(data, at, [1], 0)
 
 
@@ -84,7 +93,9 @@ def _read(data: bytes, at: int, used: list[int], depth: int) -> tuple[Data, int]
         at += 1
         if count >= 0x80:
             count, at = long_length(data, at - 1)
-        _take(used, count, at)
+        used[0] += count
+        if used[0] > MAX_ITEMS:
+            _too_many(at)
         if depth == MAX_DEPTH:
             _too_deep(at)
         items, at = _items(data, at, count, used, depth + 1)
@@ -146,7 +157,11 @@ def _body(data: bytes, at: int, tag: int) -> tuple[Any, int]:
 def _take(used: list[int], count: int, at: int = -1) -> None:
     used[0] += count
     if used[0] > MAX_ITEMS:
-        raise Refusal(f"more than {MAX_ITEMS} values in one datum", at)
+        _too_many(at)
+
+
+def _too_many(at: int = -1) -> NoReturn:
+    raise Refusal(f"more than {MAX_ITEMS} values in one datum", at)
 
 
 def _too_deep(at: int = -1) -> NoReturn:
@@ -208,6 +223,12 @@ def _element(data: bytes, at: int, description: TypeDescription, used: list[int]
 
 def write(value: Data, out: bytearray) -> None:
     """Append a datum to `out`."""
+    if value.__class__ is Data:
+        tag, inner = value
+        if tag == 9 and inner.__class__ is bytes and len(inner) < 0x80:  # the commonest of those that stand alone
+            out += _SHORT_OCTETS[len(inner)]
+            out += inner
+            return
     _write(value, out, [1], 0)
 
 
@@ -222,12 +243,26 @@ def _write(datum: Data, out: bytearray, used: list[int], depth: int) -> None:
             raise Refusal("wants a tuple of data")
         count = len(value)
         out.append(tag)
-        out += length_bytes(count)
-        _take(used, count)
+        if count < 0x80:
+            out.append(count)
+        else:
+            out += length_bytes(count)
+        used[0] += count
+        if used[0] > MAX_ITEMS:
+            _too_many()
         if depth == MAX_DEPTH:
             _too_deep()
         depth += 1
         for item in value:
+            if item.__class__ is Data:  # numbers and short octet strings without a call each
+                inner_tag, inner = item
+                if inner_tag == 9 and inner.__class__ is bytes and len(inner) < 0x80:
+                    out += _SHORT_OCTETS[len(inner)]
+                    out += inner
+                    continue
+                if (pack := _PACK.get(inner_tag)) is not None:
+                    out += pack(inner_tag, inner)
+                    continue
             _write(item, out, used, depth)
     elif tag == 19:
         out.append(19)

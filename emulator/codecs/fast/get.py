@@ -181,7 +181,7 @@ def build_request(value: AnyGetRequest) -> bytes:
 
 def parse_response(data: bytes) -> AnyGetResponse:
     try:
-        kind = kind_of(data, 0xC4)
+        kind = data[1] if data[0] == 0xC4 else kind_of(data, 0xC4)
         if kind == 1:
             invoke = data[2]
             choice = data[3]
@@ -190,7 +190,8 @@ def parse_response(data: bytes) -> AnyGetResponse:
                 result, at = axdr.read(data, 4)
             else:
                 result, at = read_result(data, 3)
-            check(data, at)
+            if at != len(data) or at > MAX_APDU:
+                check(data, at)
             return GetResponse(invoke, result)
         if kind == 2:
             _, _, invoke, last, block = _BLOCK.unpack_from(data)
@@ -221,8 +222,13 @@ def parse_response(data: bytes) -> AnyGetResponse:
 def build_response(value: AnyGetResponse) -> bytes:
     try:
         if type(value) is GetResponse:
-            out = bytearray((0xC4, 1, value.invoke))
-            write_result(value.result, out)
+            result = value.result
+            if result.__class__ is Data:
+                out = bytearray((0xC4, 1, value.invoke, 0))
+                axdr.write(result, out)
+            else:
+                out = bytearray((0xC4, 1, value.invoke))
+                write_result(result, out)
         elif type(value) is GetResponseBlock:
             if value.last not in (0, 1):
                 raise Refusal("wants True or False")
@@ -241,6 +247,6 @@ def build_response(value: AnyGetResponse) -> bytes:
                 write_result(one, out)
         else:
             raise Refusal(f"a {type(value).__name__} does not belong here")
-        return finished(out)
+        return bytes(out) if len(out) <= MAX_APDU else finished(out)
     except BUILD_ERRORS as error:
         raise unbuildable("get-response", error) from error

@@ -3,6 +3,7 @@
 import struct
 from typing import Final
 
+from emulator.codecs.codec import MAX_APDU
 from emulator.codecs.fast import axdr
 from emulator.codecs.fast.common import (
     BUILD_ERRORS,
@@ -76,12 +77,13 @@ def _write_results(results: tuple[int, ...], out: bytearray) -> None:
 
 def parse_request(data: bytes) -> AnySetRequest:
     try:
-        kind = kind_of(data, 0xC1)
+        kind = data[1] if data[0] == 0xC1 else kind_of(data, 0xC1)
         invoke = data[2]
         if kind == 1:
             attribute, at = read_attribute(data, 3)
             value, at = axdr.read(data, at)
-            check(data, at)
+            if at != len(data) or at > MAX_APDU:
+                check(data, at)
             return SetRequest(invoke, attribute, value)
         if kind == 2:
             attribute, at = read_attribute(data, 3)
@@ -132,7 +134,7 @@ def build_request(value: AnySetRequest) -> bytes:
             write_block(value.last, value.block, value.raw, out)
         else:
             raise Refusal(f"a {type(value).__name__} does not belong here")
-        return finished(out)
+        return bytes(out) if len(out) <= MAX_APDU else finished(out)
     except BUILD_ERRORS as error:
         raise unbuildable("set-request", error) from error
 
@@ -180,6 +182,6 @@ def build_response(value: AnySetResponse) -> bytes:
             _write_results(value.results, out)
         else:
             raise Refusal(f"a {type(value).__name__} does not belong here")
-        return finished(out)
+        return bytes(out) if len(out) <= MAX_APDU else finished(out)
     except BUILD_ERRORS as error:
         raise unbuildable("set-response", error) from error
