@@ -71,7 +71,8 @@ def command(
         )
         console = Console(stderr=True, quiet=as_json)
         console.print(
-            f"estate [bold]{estate.name}[/], {estate.installations:,} installations in {estate.cells} cells, "
+            f"estate [bold]{estate.name}[/], {estate.installations:,} installations in "
+            f"{estate.cells} {'cell' if estate.cells == 1 else 'cells'}, "
             f"seed {estate.seed}, link {options.link}"
         )
         result = _run(campaign, estate, options, workers or os.cpu_count() or 1, console)
@@ -164,7 +165,7 @@ def _show(result: Any, console: Console, source: str, profile: bool) -> None:
     table.add_column(justify="right")
     table.add_column()
     table.add_row("installations", f"{sums.installations:,}")
-    table.add_row("migrated", f"{sums.migrated:,}", f"{sums.retried:,} homes took more than one attempt")
+    table.add_row("migrated", f"{sums.migrated:,}", f"{sums.retried:,} took more than one attempt")
     table.add_row("  five-terminal", f"{sums.auxiliary:,}", "switches seen to follow their times under the new keys")
     table.add_row("failed", f"{sums.failed:,}")
     table.add_row("unrecoverable", f"{sums.unrecoverable:,}")

@@ -48,8 +48,9 @@ def backend() -> Backend:
         return "native"
     if asked == "native" or os.environ.get("SMETS1_REQUIRE_NATIVE", "") not in ("", "0"):
         raise InputError(f"{fault}; {_CURE}")
-    from multiprocessing import parent_process  # only here: this module is imported by everything
+    from multiprocessing import current_process  # only here: this module is imported by everything
 
-    if parent_process() is None:
+    # A spawned worker has its name before it is given its work; it has no parent process yet.
+    if current_process().name == "MainProcess":
         logging.getLogger("emulator.crypto").warning("%s; using `cryptography`, slower. To mend: %s", fault, _CURE)
     return "cryptography"

@@ -31,7 +31,8 @@ def test_workers_do_not_repeat_it() -> None:
     """The first process has said it."""
     program = (
         "import multiprocessing, sys; sys.modules['emulator._native'] = None; "
-        "multiprocessing.parent_process = lambda: 1; import emulator.crypto.choice as c; print(c.backend())"
+        "multiprocessing.current_process().name = 'SpawnProcess-1'; "
+        "import emulator.crypto.choice as c; print(c.backend())"
     )
     done = run(program)
     assert (done.stdout, done.stderr) == ("cryptography\n", "")
