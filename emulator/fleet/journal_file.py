@@ -50,13 +50,16 @@ def merge(folder: str, target: Path) -> int:
     parts = sorted(Path(folder).glob("*.jsonl"))
     beside = target.with_name(target.name + ".part")
     count = 0
-    with beside.open("w", encoding="utf-8") as out:
-        for _, _, line in heapq.merge(*(_entries(part, number) for number, part in enumerate(parts))):
-            out.write(line)
-            count += 1
-        out.flush()
-        os.fsync(out.fileno())
-    beside.replace(target)
+    try:
+        with beside.open("w", encoding="utf-8") as out:
+            for _, _, line in heapq.merge(*(_entries(part, number) for number, part in enumerate(parts))):
+                out.write(line)
+                count += 1
+            out.flush()
+            os.fsync(out.fileno())
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
     return count
 
 

@@ -6,15 +6,22 @@ context store refuses any process but its maker anyhow. With one worker the same
 what a debugger and a profiler want.
 
 The order in which answers arrive depends on the machine; the order of the answers handed on does not: by cell.
+
+Workers have no opinion on interrupts and print nothing: whoever presses Ctrl-C means the parent, and the parent ends
+them. The same goes for a failure: those still at work are ended and not waited for.
 """
 
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final, Protocol, TypeAlias
 
 from emulator.errors import EmulatorError
@@ -51,18 +58,22 @@ class Shards:
             self._local = factory()
             return
         context = multiprocessing.get_context("spawn")
-        for _ in range(self.workers):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, factory), daemon=True)
-            process.start()
-            theirs.close()
-            self._pipes.append(ours)
-            self._processes.append(process)
+        with _deaf_to_interrupts():
+            for _ in range(self.workers):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(theirs, factory), daemon=True)
+                process.start()
+                theirs.close()
+                self._pipes.append(ours)
+                self._processes.append(process)
 
     def __enter__(self) -> "Shards":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            for process in self._processes:
+                process.terminate()
         self.close()
 
     def ask(self, method: str, arguments: Mapping[int, tuple[Any, ...]], heard: Heard | None = None) -> dict[int, Any]:
@@ -107,6 +118,7 @@ class Shards:
         try:
             cell, failed, answer = pipe.recv()
         except (EOFError, OSError) as error:
+            self._processes[worker].join(timeout=1)
             code = self._processes[worker].exitcode
             raise WorkerError(f"worker {worker} died (exit code {code}); is there memory left?") from error
         if failed:
@@ -130,6 +142,17 @@ class Shards:
         self._local = None
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started here inherit a mask without SIGINT, from their first instruction on; ours comes later."""
+    resource_tracker.ensure_running()  # it would lift the mask when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Connection, factory: HostFactory) -> None:
     """A worker's life: answer calls until the pipe closes."""
     host: Host | None = None
@@ -137,17 +160,19 @@ def _serve(pipe: Connection, factory: HostFactory) -> None:
     while True:
         try:
             cell, method, arguments = pipe.recv()
-        except (EOFError, OSError, KeyboardInterrupt):
+        except (EOFError, OSError):
             return
         try:
             if host is None:
                 host = factory()
-            pipe.send((cell, False, host.call(cell, method, arguments)))
-        except KeyboardInterrupt:
-            return
+            message = ForkingPickler.dumps((cell, False, host.call(cell, method, arguments)))
         except Exception as error:  # told to the parent, which raises it as one line
             text = f"{type(error).__name__}: {error}"
-            pipe.send((cell, True, (text, traceback.format_exc())))
+            message = ForkingPickler.dumps((cell, True, (text, traceback.format_exc())))
+        try:
+            pipe.send_bytes(message)
+        except OSError:
+            return  # nobody listens any more
 
 
 def quiet_collector() -> None:
