@@ -1,9 +1,11 @@
 """The command `smets1`: one module per verb, loaded when the verb is used.
 
 Every verb module exposes `command`, a click command. Errors of the project's own tree end as one line on stderr and
-exit code 2 (`InputError`) or 1; no traceback reaches a user.
+exit code 2 (`InputError`) or 1; so does a full disk. A fault of ours is one line too, exit code 70, and a traceback
+only for who asks for it with SMETS1_TRACEBACK=1.
 """
 
+import os
 import sys
 from importlib import import_module
 from typing import Final
@@ -18,6 +20,10 @@ VERBS: Final = {
     "estate": "import, validate and show estates",
     "decode": "show any frame as a tree, decrypted when given keys",
 }
+
+
+DEBUG_VARIABLE: Final = "SMETS1_TRACEBACK"
+"""As in `fleet.shards`, which is not imported before a verb needs it."""
 
 
 class Verbs(click.Group):
@@ -51,6 +57,13 @@ def main(arguments: list[str] | None = None) -> None:
     except InputError as error:
         click.echo(f"smets1: {error}", err=True)
         sys.exit(2)
-    except EmulatorError as error:
+    except (EmulatorError, OSError) as error:
         click.echo(f"smets1: {error}", err=True)
         sys.exit(1)
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        click.echo(
+            f"smets1: a fault of ours: {type(error).__name__}: {error} (set {DEBUG_VARIABLE}=1 to see where)", err=True
+        )
+        sys.exit(70)

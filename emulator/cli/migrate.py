@@ -57,9 +57,11 @@ def command(
 
     estate = open_estate(source, seed, installations)
     for path in (journal, pcap):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise InputError(f"{path}: its folder does not exist; make it first")
+        if path is not None:
+            _check_writable(path)
     with ExitStack() as stack:
+        if pcap is not None:
+            stack.callback(tap.abandon, pcap, range(estate.cells))  # whatever an interrupted run leaves behind
         parts = stack.enter_context(tempfile.TemporaryDirectory(prefix="smets1-journal-"))
         windows = estate.recipe.link.windows(estate.start)
         options = HostOptions(
@@ -93,6 +95,21 @@ def command(
         click.echo(f"smets1: {objection}", err=True)
     if result.objections:
         raise SystemExit(1)
+
+
+def _check_writable(path: Path) -> None:
+    """Raises InputError now rather than after the whole run. Files appear by being renamed, so that a device or a pipe
+    of that name would be replaced by a file: neither will do."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"{path}: its folder does not exist; make it first")
+    if not path.name or (path.exists() and not path.is_file()):
+        raise InputError(f"{str(path)!r} is not an ordinary file; name one that is, or a new one")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; name a file that can be written") from error
 
 
 def _run(campaign: Any, estate: Any, options: Any, workers: int, console: Console) -> Any:
