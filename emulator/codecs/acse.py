@@ -6,7 +6,6 @@ APDU as bytes, because it may be ciphered and then only the association can open
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from construct import Mapping as Mapped
 from emulator.codecs.ber import INNER, Field, Fields, Said, object_name, octets, small_integer
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
 from emulator.codecs.parts import Enclosed, Within
+from emulator.codecs.value import Value
 
 
 class Context(IntEnum):
@@ -66,8 +66,7 @@ class Diagnostic(IntEnum):
     AUTHENTICATION_REQUIRED = 14
 
 
-@dataclass(slots=True)
-class AARQ:
+class AARQ(Value):
     """Association request. `user_information` is the inner APDU (InitiateRequest, plain or ciphered)."""
 
     context: int
@@ -77,8 +76,7 @@ class AARQ:
     user_information: bytes | None = None
 
 
-@dataclass(slots=True)
-class AARE:
+class AARE(Value):
     """Association response. `diagnostic_source` is 1 (user) or 2 (provider)."""
 
     context: int
@@ -91,16 +89,14 @@ class AARE:
     user_information: bytes | None = None
 
 
-@dataclass(slots=True)
-class RLRQ:
+class RLRQ(Value):
     """Release request; `reason` 0 normal, 1 urgent, 30 user-defined."""
 
     reason: int | None = None
     user_information: bytes | None = None
 
 
-@dataclass(slots=True)
-class RLRE:
+class RLRE(Value):
     """Release response; `reason` 0 normal, 1 not finished, 30 user-defined."""
 
     reason: int | None = None

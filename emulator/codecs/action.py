@@ -1,6 +1,5 @@
 """ACTION: invoking methods, in every form of request and response (DLMS UA 1000-2 9.3.8, 9.5)."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from emulator.codecs.codec import MAX_APDU, Codec, Twin
 from emulator.codecs.get import RESULT
 from emulator.codecs.parts import Octets, Presence, Record, SequenceOf, Tagged, Variants
 from emulator.codecs.set import block
+from emulator.codecs.value import Value
 
 
 class ActionResult(IntEnum):
@@ -32,8 +32,7 @@ class ActionResult(IntEnum):
     OTHER_REASON = 250
 
 
-@dataclass(slots=True)
-class MethodRef:
+class MethodRef(Value):
     """`logical_name` is 6 bytes (OBIS); `method` a signed byte."""
 
     class_id: int
@@ -41,8 +40,7 @@ class MethodRef:
     method: int
 
 
-@dataclass(slots=True)
-class ActionRequest:
+class ActionRequest(Value):
     """One method (C3 01)."""
 
     invoke: int
@@ -50,16 +48,14 @@ class ActionRequest:
     parameters: Data | None
 
 
-@dataclass(slots=True)
-class ActionRequestNext:
+class ActionRequestNext(Value):
     """The next block of a long answer (C3 02)."""
 
     invoke: int
     block: int
 
 
-@dataclass(slots=True)
-class ActionRequestList:
+class ActionRequestList(Value):
     """Several methods, each with its parameters; a method without any has null-data (C3 03)."""
 
     invoke: int
@@ -67,8 +63,7 @@ class ActionRequestList:
     parameters: tuple[Data, ...]
 
 
-@dataclass(slots=True)
-class ActionRequestFirstBlock:
+class ActionRequestFirstBlock(Value):
     """One method, the first block of its long parameters (C3 04)."""
 
     invoke: int
@@ -78,8 +73,7 @@ class ActionRequestFirstBlock:
     raw: bytes
 
 
-@dataclass(slots=True)
-class ActionRequestListFirstBlock:
+class ActionRequestListFirstBlock(Value):
     """Several methods, the first block of their parameters (C3 05)."""
 
     invoke: int
@@ -89,8 +83,7 @@ class ActionRequestListFirstBlock:
     raw: bytes
 
 
-@dataclass(slots=True)
-class ActionRequestBlock:
+class ActionRequestBlock(Value):
     """A later block of parameters (C3 06)."""
 
     invoke: int
@@ -99,8 +92,7 @@ class ActionRequestBlock:
     raw: bytes
 
 
-@dataclass(slots=True)
-class ActionResponse:
+class ActionResponse(Value):
     """`result` is an action-result; `data` the return parameters, or an int (a data-access-result), or None (C7 01)."""
 
     invoke: int
@@ -108,8 +100,7 @@ class ActionResponse:
     data: Data | int | None = None
 
 
-@dataclass(slots=True)
-class ActionResponseBlock:
+class ActionResponseBlock(Value):
     """A block of a long answer (C7 02)."""
 
     invoke: int
@@ -118,16 +109,14 @@ class ActionResponseBlock:
     raw: bytes
 
 
-@dataclass(slots=True)
-class ActionResponseList:
+class ActionResponseList(Value):
     """One (result, return parameters) for each method (C7 03)."""
 
     invoke: int
     results: tuple[tuple[int, Data | int | None], ...]
 
 
-@dataclass(slots=True)
-class ActionResponseNext:
+class ActionResponseNext(Value):
     """Asking for the next block of parameters (C7 04)."""
 
     invoke: int

@@ -6,13 +6,14 @@ over those it is told to ignore, and refuses the rest: a bent tag must not turn 
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final
 
 from construct import Const, Construct, Int8ub, Struct
 from construct.core import stream_read, stream_size, stream_write
 
 from emulator.codecs.parts import Enclosed, Rest, Within, counted, refuse
+from emulator.codecs.value import Value, field_names
 
 OBJECT_PREFIX: Final = bytes.fromhex("60857405 08")
 """2.16.756.5.8: joint-iso-ccitt, country, Switzerland, identified organisation, DLMS UA."""
@@ -61,14 +62,14 @@ class Said:
 class Fields(Construct):  # type: ignore[misc]
     """`tag`, length, fields. A field stands at most once; the order is not looked at when reading."""
 
-    def __init__(self, kind: type, tag: int, known: tuple[Field | Said, ...], ignored: frozenset[int]) -> None:
+    def __init__(self, kind: type[Value], tag: int, known: tuple[Field | Said, ...], ignored: frozenset[int]) -> None:
         super().__init__()
         self.kind = kind
         self.tag = tag
         self.known = known
         self.by_tag = {field.tag: field for field in known}
         self.ignored = ignored
-        self.names = tuple(field.name for field in fields(kind))
+        self.names = field_names(kind)
         self.raw = Enclosed(Rest())
 
     def _parse(self, stream: io.BytesIO, context: Any, path: str) -> Any:

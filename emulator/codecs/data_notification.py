@@ -1,6 +1,5 @@
 """DataNotification: what a device pushes without being asked (DLMS UA 1000-2 9.3.10, 9.5)."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from construct import Construct, Int32ub
@@ -9,10 +8,10 @@ from emulator.codecs import axdr
 from emulator.codecs.axdr import Data
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
 from emulator.codecs.parts import Record, Tagged, counted, refuse
+from emulator.codecs.value import Value
 
 
-@dataclass(slots=True)
-class DataNotification:
+class DataNotification(Value):
     """`invoke` is the long invoke-id-and-priority, 32 bits; `date_time` is 0 or 12 bytes."""
 
     invoke: int

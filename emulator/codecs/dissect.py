@@ -7,7 +7,6 @@ becomes a node that says why: a dissector is used on broken frames most of all.
 It holds no keys. Whoever has some passes an `Opener`; what that opens is dissected in its place.
 """
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -26,6 +25,7 @@ from emulator.codecs.ipv4 import IPv4
 from emulator.codecs.meanings import HEX_WIDTHS, MEANINGS, text_of
 from emulator.codecs.mpls import MPLS
 from emulator.codecs.udp import UDP
+from emulator.codecs.value import Value, field_names
 from emulator.codecs.wrapper import Wrapper, split
 from emulator.errors import FrameError
 
@@ -159,12 +159,12 @@ class _Walk:
             self.title = value.calling_title
         elif isinstance(value, AARE):
             self.title = value.responding_title
-        for part in dataclasses.fields(value):
-            held = getattr(value, part.name)
-            if (carried := self.carried(value, part.name, held)) is not None:
+        for part in field_names(type(value)):
+            held = getattr(value, part)
+            if (carried := self.carried(value, part, held)) is not None:
                 found.extend(carried)
             else:
-                found.extend(self.shown(part.name.replace("_", " "), held, type(value), part.name, value))
+                found.extend(self.shown(part.replace("_", " "), held, type(value), part, value))
         return found
 
     def shown(self, label: str, held: Any, owner: type, part: str, around: Any) -> Iterator[Node]:
@@ -175,7 +175,7 @@ class _Walk:
             yield self.datum(label, held)
         elif isinstance(held, tuple):
             yield Node(label, meaning=f"{len(held)}", children=list(self.members(held, owner, part)))
-        elif dataclasses.is_dataclass(held):
+        elif isinstance(held, Value):
             yield Node(label, children=self.fields(held))
         elif isinstance(held, bytes):
             yield Node(label, held.hex().upper(), meaning(held) if meaning else "")

@@ -1,7 +1,6 @@
 """Refusals of whole requests: ExceptionResponse and ConfirmedServiceError (DLMS UA 1000-2 9.5)."""
 
 import io
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from construct import Const, Construct, Int8ub, Int32ub
 from emulator.codecs.codec import Codec, Twin
 from emulator.codecs.layout import Lowered
 from emulator.codecs.parts import Record, Tagged, refuse
+from emulator.codecs.value import Value
 
 
 class StateError(IntEnum):
@@ -30,8 +30,7 @@ class ServiceError(IntEnum):
     INVOCATION_COUNTER_ERROR = 6
 
 
-@dataclass(slots=True)
-class ExceptionResponse:
+class ExceptionResponse(Value):
     """`invocation_counter` (32 bits) stands exactly when `service_error` is 6."""
 
     state_error: int
@@ -39,8 +38,7 @@ class ExceptionResponse:
     invocation_counter: int | None = None
 
 
-@dataclass(slots=True)
-class ConfirmedServiceError:
+class ConfirmedServiceError(Value):
     """`service` is the choice of the confirmed service (1 initiateError), `error_type` the choice inside (6 initiate),
     `value` the enumerated reason: 0E 01 06 01 is an unsupported DLMS version."""
 

@@ -4,7 +4,6 @@
 the priority. It is carried and echoed, never taken apart on the hot path.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -15,6 +14,7 @@ from emulator.codecs.axdr import Data
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
 from emulator.codecs.layout import fixed
 from emulator.codecs.parts import Boolean, Choice, Octets, Presence, Record, SequenceOf, Tagged, Variants, counted
+from emulator.codecs.value import Value
 
 
 class DataAccessResult(IntEnum):
@@ -38,16 +38,14 @@ class DataAccessResult(IntEnum):
     OTHER_REASON = 250
 
 
-@dataclass(slots=True)
-class SelectiveAccess:
+class SelectiveAccess(Value):
     """Which part of the attribute: `selector` 0 to 255, its meaning fixed by the class."""
 
     selector: int
     parameters: Data
 
 
-@dataclass(slots=True)
-class AttributeRef:
+class AttributeRef(Value):
     """`logical_name` is 6 bytes (OBIS); `attribute` a signed byte, 0 meaning all of them."""
 
     class_id: int
@@ -56,40 +54,35 @@ class AttributeRef:
     access: SelectiveAccess | None = None
 
 
-@dataclass(slots=True)
-class GetRequest:
+class GetRequest(Value):
     """One attribute (C0 01)."""
 
     invoke: int
     attribute: AttributeRef
 
 
-@dataclass(slots=True)
-class GetRequestNext:
+class GetRequestNext(Value):
     """The next block of a long answer; `block` is the number received last, 32 bits (C0 02)."""
 
     invoke: int
     block: int
 
 
-@dataclass(slots=True)
-class GetRequestList:
+class GetRequestList(Value):
     """Several attributes (C0 03)."""
 
     invoke: int
     attributes: tuple[AttributeRef, ...]
 
 
-@dataclass(slots=True)
-class GetResponse:
+class GetResponse(Value):
     """`result` is the datum, or an int: the data-access-result (C4 01)."""
 
     invoke: int
     result: Data | int
 
 
-@dataclass(slots=True)
-class GetResponseBlock:
+class GetResponseBlock(Value):
     """`result` is the raw bytes of this block, or an int: the data-access-result (C4 02)."""
 
     invoke: int
@@ -98,8 +91,7 @@ class GetResponseBlock:
     result: bytes | int
 
 
-@dataclass(slots=True)
-class GetResponseList:
+class GetResponseList(Value):
     """One result for each attribute asked for (C4 03)."""
 
     invoke: int

@@ -4,17 +4,16 @@ The codec knows where the bytes are and nothing of keys: `text` is what the cryp
 authentication tag included when the security control byte says there is one.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from construct import Construct, Int8ub, Int32ub, OneOf, Struct
 
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
 from emulator.codecs.parts import Enclosed, Record, Rest, Tagged, counted
+from emulator.codecs.value import Value
 
 
-@dataclass(slots=True)
-class Ciphered:
+class Ciphered(Value):
     """`tag` is the APDU tag (0xC8 glo-get-request...); `invocation_counter` 32 bits; `text` includes the tag bytes."""
 
     tag: int
@@ -23,8 +22,7 @@ class Ciphered:
     text: bytes
 
 
-@dataclass(slots=True)
-class GeneralCiphered:
+class GeneralCiphered(Value):
     """general-glo-ciphering (0xDB): the sender names itself, so that a receiver who never met it can make the nonce."""
 
     system_title: bytes

@@ -6,7 +6,6 @@ Both are CRC-16/X.25 (ISO/IEC 13239 4.2.5.2), low byte first.
 """
 
 import io
-from dataclasses import dataclass
 from typing import Any, Final
 
 from construct import Const, Construct, Int8ub, Int16ub
@@ -14,6 +13,7 @@ from construct.core import stream_read, stream_size, stream_tell, stream_write
 
 from emulator.codecs.codec import Codec
 from emulator.codecs.parts import Record, refuse
+from emulator.codecs.value import Value
 from emulator.errors import FrameError
 
 FLAG: Final = b"\x7e"
@@ -30,8 +30,7 @@ FRMR: Final = 0x97
 UI: Final = 0x13
 
 
-@dataclass(slots=True)
-class HDLC:
+class HDLC(Value):
     """`destination` and `source` are addresses as on the wire: 1, 2 or 4 bytes, the last one odd, the others even."""
 
     destination: bytes

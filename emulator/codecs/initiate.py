@@ -1,6 +1,5 @@
 """Initiate: what the two ends agree on when they associate (DLMS UA 1000-2 9.4, 9.5)."""
 
-from dataclasses import dataclass
 from enum import IntFlag
 from typing import Final
 
@@ -8,6 +7,7 @@ from construct import Const, Int8sb, Int8ub, Int16ub, Int24ub
 
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
 from emulator.codecs.parts import Boolean, Presence, Record, Tagged, counted
+from emulator.codecs.value import Value
 
 
 class Conformance(IntFlag):
@@ -37,8 +37,7 @@ class Conformance(IntFlag):
     ACTION = 1 << 0
 
 
-@dataclass(slots=True)
-class InitiateRequest:
+class InitiateRequest(Value):
     """`conformance` 24 bits (see `Conformance`), `max_pdu` 16 bits, `quality` a signed byte or None."""
 
     dedicated_key: bytes | None
@@ -49,8 +48,7 @@ class InitiateRequest:
     max_pdu: int
 
 
-@dataclass(slots=True)
-class InitiateResponse:
+class InitiateResponse(Value):
     """`vaa` is the VAA name: 0x0007 for logical-name referencing."""
 
     quality: int | None

@@ -1,6 +1,5 @@
 """IPv4 without options (RFC 791)."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from construct import Const, Int8ub, Int16ub, Int32ub
@@ -8,12 +7,12 @@ from construct import Const, Int8ub, Int16ub, Int32ub
 from emulator.codecs.codec import Codec
 from emulator.codecs.layout import Lowered
 from emulator.codecs.parts import InternetChecksum, Placeholder, Record, Rest, WholeLength, bits
+from emulator.codecs.value import Value
 
 HEADER: Final = 20
 
 
-@dataclass(slots=True)
-class IPv4:
+class IPv4(Value):
     """Addresses are 32-bit ints. `service` is the DSCP/ECN byte, `flags` three bits (2 don't fragment, 1 more
     fragments), `fragment_offset` 13 bits in units of 8 bytes. The header checksum is computed and checked, never
     carried."""

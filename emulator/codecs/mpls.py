@@ -1,20 +1,19 @@
 """MPLS label stacks (RFC 3032, RFC 5462)."""
 
 import io
-from dataclasses import dataclass
 from typing import Any, Final
 
 from construct import BitsInteger, BitStruct, Construct
 
 from emulator.codecs.codec import Codec, Twin
 from emulator.codecs.parts import Record, Rest, refuse
+from emulator.codecs.value import Value
 
 MAX_LABELS: Final = 16
 """Deepest stack a decoder follows; our links use two labels."""
 
 
-@dataclass(slots=True)
-class Label:
+class Label(Value):
     """`label` 20 bits, `traffic_class` 3 bits, `ttl` 8 bits. The bottom-of-stack bit is the stack's affair."""
 
     label: int
@@ -22,8 +21,7 @@ class Label:
     ttl: int
 
 
-@dataclass(slots=True)
-class MPLS:
+class MPLS(Value):
     """`labels` outermost first, at least one."""
 
     labels: tuple[Label, ...]

@@ -10,7 +10,6 @@ count believes any number. Here an enclosed part must be used up and a value mus
 
 import io
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, Final
 
 from construct import (
@@ -25,6 +24,8 @@ from construct import (
     Subconstruct,
 )
 from construct.core import stream_read, stream_read_entire, stream_size, stream_write
+
+from emulator.codecs.value import Value, field_names
 
 BITS: Final = "_bits"
 """A part whose name begins with _ is a group inside a record: its members belong to the record itself."""
@@ -336,12 +337,12 @@ def bits(**widths: int) -> Construct:
 
 
 class Record(Adapter):  # type: ignore[misc]
-    """A layout and the dataclass it becomes. Every field of the dataclass is a part of that name, or in a group."""
+    """A layout and the value it becomes. Every field of the value is a part of that name, or in a group."""
 
-    def __init__(self, kind: type, *parts: Construct) -> None:
+    def __init__(self, kind: type[Value], *parts: Construct) -> None:
         super().__init__(Struct(*parts))
         self.kind = kind
-        self.names = tuple(field.name for field in fields(kind))
+        self.names = field_names(kind)
         self.groups = tuple(part.name for part in parts if part.name and part.name.startswith("_"))
 
     def _decode(self, obj: Any, context: Any, path: str) -> Any:

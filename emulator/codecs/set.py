@@ -1,6 +1,5 @@
 """SET: writing attributes, in every form of request and response (DLMS UA 1000-2 9.3.7, 9.5)."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from construct import Construct, Int8ub, Int32ub
@@ -10,10 +9,10 @@ from emulator.codecs.axdr import Data
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
 from emulator.codecs.get import ATTRIBUTE, AttributeRef
 from emulator.codecs.parts import Boolean, Record, SequenceOf, Tagged, Variants, counted
+from emulator.codecs.value import Value
 
 
-@dataclass(slots=True)
-class SetRequest:
+class SetRequest(Value):
     """One attribute, one value (C1 01)."""
 
     invoke: int
@@ -21,8 +20,7 @@ class SetRequest:
     value: Data
 
 
-@dataclass(slots=True)
-class SetRequestFirstBlock:
+class SetRequestFirstBlock(Value):
     """The first block of a long value (C1 02)."""
 
     invoke: int
@@ -32,8 +30,7 @@ class SetRequestFirstBlock:
     raw: bytes
 
 
-@dataclass(slots=True)
-class SetRequestBlock:
+class SetRequestBlock(Value):
     """A later block (C1 03)."""
 
     invoke: int
@@ -42,8 +39,7 @@ class SetRequestBlock:
     raw: bytes
 
 
-@dataclass(slots=True)
-class SetRequestList:
+class SetRequestList(Value):
     """Several attributes and as many values (C1 04)."""
 
     invoke: int
@@ -51,8 +47,7 @@ class SetRequestList:
     values: tuple[Data, ...]
 
 
-@dataclass(slots=True)
-class SetRequestListFirstBlock:
+class SetRequestListFirstBlock(Value):
     """Several attributes, their values arriving in blocks (C1 05)."""
 
     invoke: int
@@ -62,24 +57,21 @@ class SetRequestListFirstBlock:
     raw: bytes
 
 
-@dataclass(slots=True)
-class SetResponse:
+class SetResponse(Value):
     """`result` is a data-access-result (C5 01)."""
 
     invoke: int
     result: int
 
 
-@dataclass(slots=True)
-class SetResponseBlock:
+class SetResponseBlock(Value):
     """This block was received (C5 02)."""
 
     invoke: int
     block: int
 
 
-@dataclass(slots=True)
-class SetResponseLastBlock:
+class SetResponseLastBlock(Value):
     """The result, after the last block (C5 03)."""
 
     invoke: int
@@ -87,8 +79,7 @@ class SetResponseLastBlock:
     block: int
 
 
-@dataclass(slots=True)
-class SetResponseLastBlockList:
+class SetResponseLastBlockList(Value):
     """The results for a list, after the last block (C5 04)."""
 
     invoke: int
@@ -96,8 +87,7 @@ class SetResponseLastBlockList:
     block: int
 
 
-@dataclass(slots=True)
-class SetResponseList:
+class SetResponseList(Value):
     """The results for a list (C5 05)."""
 
     invoke: int

@@ -1,6 +1,5 @@
 """UDP (RFC 768)."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from construct import Int16ub
@@ -8,14 +7,14 @@ from construct import Int16ub
 from emulator.codecs.codec import Codec
 from emulator.codecs.layout import Lowered
 from emulator.codecs.parts import Record, Rest, WholeLength
+from emulator.codecs.value import Value
 
 HEADER: Final = 8
 PROTOCOL: Final = 17
 """UDP's number in an IP header."""
 
 
-@dataclass(slots=True)
-class UDP:
+class UDP(Value):
     """`checksum` is carried as it stands: it covers addresses that only the IP layer knows (see `checksum`)."""
 
     source_port: int

@@ -1,6 +1,5 @@
 """The COSEM wrapper: eight bytes that carry an APDU over TCP or UDP (IEC 62056-47; DLMS UA 1000-2 7.3.3)."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from construct import Const, Int16ub
@@ -8,14 +7,14 @@ from construct import Const, Int16ub
 from emulator.codecs.codec import MAX_APDU, Codec
 from emulator.codecs.layout import Lowered
 from emulator.codecs.parts import Record, Rest, WholeLength
+from emulator.codecs.value import Value
 from emulator.errors import FrameError
 
 HEADER: Final = 8
 VERSION: Final = 1
 
 
-@dataclass(slots=True)
-class Wrapper:
+class Wrapper(Value):
     """`source` and `destination` are wPorts (SAPs), 0 to 65,535; `payload` one APDU of at most 65,535 bytes."""
 
     source: int

@@ -3,16 +3,17 @@
 Nothing here knows a frame by name. Damage is done to the samples of whatever stands in the catalogue.
 """
 
-import dataclasses
 import random
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.codecs.catalogue import CATALOGUE, Frame, Sample
+from emulator.codecs.value import Value, field_names
 from emulator.errors import FrameError
 
 FRAMES = list(CATALOGUE.values())
@@ -188,10 +189,10 @@ ODD: tuple[Any, ...] = (
 
 def bent_values(value: Any) -> Iterator[Any]:
     """The value with one part of it replaced by something odd, for every part and every oddity."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        for field in dataclasses.fields(value):
-            for part in bent_values(getattr(value, field.name)):
-                yield dataclasses.replace(value, **{field.name: part})
+    if isinstance(value, Value):
+        for name in field_names(type(value)):
+            for part in bent_values(getattr(value, name)):
+                yield msgspec.structs.replace(value, **{name: part})
         return
     if isinstance(value, tuple):
         for i, item in enumerate(value):
