@@ -5,9 +5,10 @@ flags 2 | key epoch 4 | peer title 8, integers little-endian. The master key sta
 is the line followed by the 16 bytes of the master key, and means the same to both backends.
 """
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import Final
+
+import msgspec
 
 from emulator.errors import (
     CounterExhaustedError,
@@ -65,8 +66,7 @@ _STATUSES: Final[tuple[tuple[type[EmulatorError], int], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ContextState:
+class ContextState(msgspec.Struct, gc=False, frozen=True):
     """What may be known of a context without knowing a key.
 
     `tx` is the next counter to be used, `rx` the lowest acceptable one; `epoch` counts key installations.

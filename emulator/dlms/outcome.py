@@ -3,28 +3,27 @@
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+import msgspec
+
 from emulator.codecs.acse import Context, Mechanism
 from emulator.dlms import security
 from emulator.dlms.server import DEFAULT_CONFORMANCE
 
 
-@dataclass(slots=True)
-class More:
+class More(msgspec.Struct, gc=False):
     """Send this next; the question stays open."""
 
     apdu: bytes
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct, gc=False):
     """What was asked for. GET: the datum; a list: a tuple of data or data-access-results; ACTION: the returned datum or
     None; SET and release: None; association: the server's `InitiateResponse`."""
 
     value: Any
 
 
-@dataclass(slots=True)
-class Refused:
+class Refused(msgspec.Struct, gc=False):
     """A refusal. `reason` and `detail`:
 
     by the device: "association" (diagnostic), "initiate" (initiate error), "access" (data-access-result), "action"

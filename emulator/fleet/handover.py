@@ -8,8 +8,9 @@ A record whose last contact is long past could not be prepared: its firmware is 
 nobody could reach it. That is not refused on paper; the attempt will show that it cannot be reached.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from emulator.fleet import identity
 from emulator.fleet.installation import (
@@ -33,8 +34,7 @@ SILENT_US: Final = 60 * DAY
 """A home not heard for so long before the campaign was never prepared for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class InventoryDevice:
+class InventoryDevice(msgspec.Struct, gc=False, frozen=True):
     """One line of the inventory. `status` is "Pending" or "Commissioned"; `hub` the EUI-64 it is joined to."""
 
     kind: Party
@@ -44,8 +44,7 @@ class InventoryDevice:
     hub: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class InventoryRecord:
+class InventoryRecord(msgspec.Struct, gc=False, frozen=True):
     """What the inventory and the registration data hold for one home."""
 
     number: int

@@ -5,11 +5,13 @@ devices; a `SmsoRecord` is what the old operator hands over. A migration works f
 over the air; a `Condition` says in which way the two differ, and only the test bench may look at it. No verdict may
 be taken from `Installation.condition`: it would make the ledger agree with itself.
 
-Values only: no behaviour beyond lookups, no chance, no I/O. Keys never show in a `repr`.
+Values only: no behaviour beyond lookups, no chance, no I/O. Keys never show in a `repr`. They are structs because a
+frozen dataclass takes 515 ns to make, a frozen struct 60, and a home that is visited is made several times.
 """
 
-from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
+
+import msgspec
 
 from emulator.kernel.effects import Instant
 from emulator.kernel.machine import Party
@@ -27,8 +29,7 @@ COUNTER_MAX: Final = 0xFFFF_FFFF
 """The last invocation counter there is; a device whose lowest acceptable value this is refuses all before it."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceSpec:
+class DeviceSpec(msgspec.Struct, gc=False, frozen=True):
     """One device: `system_title` and `eui64` are 8 bytes each, `model` is a name the device registry knows."""
 
     kind: Party
@@ -39,16 +40,14 @@ class DeviceSpec:
     eui64: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(msgspec.Struct, gc=False, frozen=True):
     """A five-terminal home: `switches` auxiliary switches (1 to 5) that follow the switching table named `tariff`."""
 
     switches: int
     tariff: str
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, gc=False, frozen=True):
     """What is wrong with a home: the family, the device concerned (None: the home as a whole) and the detail."""
 
     kind: Kind
@@ -56,17 +55,18 @@ class Condition:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceKeys:
+class DeviceKeys(msgspec.Struct, gc=False, frozen=True):
     """16 bytes each: global unicast encryption key, authentication key, master key (None: not known)."""
 
-    ek: bytes = field(repr=False)
-    ak: bytes = field(repr=False)
-    kek: bytes | None = field(repr=False)
+    ek: bytes
+    ak: bytes
+    kek: bytes | None
+
+    def __repr__(self) -> str:
+        return "DeviceKeys()"
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
+class Installation(msgspec.Struct, gc=False, frozen=True):
     """The truth about one home. `devices` stand in the order of `Party`; `mprn` is None without a gas meter."""
 
     number: int
@@ -88,8 +88,7 @@ class Installation:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class SmsoDevice:
+class SmsoDevice(msgspec.Struct, gc=False, frozen=True):
     """One device as the old operator knows it.
 
     `keys` is None for a device without keys; `keys.kek` is None where the master key is missing. `counter` is the
@@ -101,8 +100,7 @@ class SmsoDevice:
     counter: int
 
 
-@dataclass(frozen=True, slots=True)
-class SmsoRecord:
+class SmsoRecord(msgspec.Struct, gc=False, frozen=True):
     """What the old operator hands over for one home, right or wrong. `last_contact` is its last WAN contact."""
 
     number: int

@@ -6,8 +6,9 @@ requests costs one timer and not fifty.
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+import msgspec
 
 from emulator.codecs.wrapper import WRAPPER, Wrapper
 from emulator.commands import Command
@@ -15,8 +16,7 @@ from emulator.errors import FrameError
 from emulator.kernel.effects import ALERTS, SMS, WAN, Effect, Effects, Instant, Note, Port, Send, Wake
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct, gc=False):
     """An APDU for one logical device; resumed with its answering APDU, or None when `patience_us` ran out.
 
     An empty `apdu` sends nothing and goes on listening."""
@@ -27,29 +27,25 @@ class Request:
     patience_us: int
 
 
-@dataclass(slots=True)
-class Text:
+class Text(msgspec.Struct, gc=False):
     """A short message to the hub; resumed at once with None."""
 
     text: bytes
 
 
-@dataclass(slots=True)
-class Listen:
+class Listen(msgspec.Struct, gc=False):
     """Wait for an alert; resumed with True when at least one lies in the inbox, None when patience ran out."""
 
     patience_us: int
 
 
-@dataclass(slots=True)
-class Rest:
+class Rest(msgspec.Struct, gc=False):
     """Do nothing until an instant; resumed with None."""
 
     until: Instant
 
 
-@dataclass(slots=True)
-class Remark:
+class Remark(msgspec.Struct, gc=False):
     """Put a note into the journal; resumed at once with None."""
 
     note: Note
