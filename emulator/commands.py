@@ -62,6 +62,11 @@ class Wish(Command):
     scope: ClassVar[Literal["device", "home", "estate"]] = "estate"
 
 
+@dataclass(frozen=True, slots=True)
+class Inner(Command):
+    """What the machinery around the devices lets happen to one; no wish of a person, and no door leads to it."""
+
+
 # To the physical device
 
 
@@ -374,3 +379,18 @@ class Verify(Query):
     since: JournalNumber = 0
     ordered: bool = False
     only: Annotated[list[str], Meta(max_length=100)] = field(default_factory=list)
+
+
+# From what runs the estate
+
+
+@dataclass(frozen=True, slots=True)
+class ComeUp(Inner):
+    """Let a hub be reachable at once, without a short message or the time it takes to attach."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp(Inner):
+    """The transport below a client's associations has gone: the device forgets them, as after a power cut."""
+
+    client_sap: int

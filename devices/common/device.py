@@ -22,7 +22,7 @@ from devices.common.kit import Kit
 from devices.common.model import DeviceModel, Home, Spec
 from emulator.codecs.axdr import Data, long_unsigned, octet_string, structure
 from emulator.codecs.wrapper import WRAPPER, Wrapper
-from emulator.commands import Command, PowerCut, RaiseAlert
+from emulator.commands import Command, HangUp, PowerCut, RaiseAlert
 from emulator.crypto import derive
 from emulator.crypto.keys import ContextStore
 from emulator.dlms.cosem import Association, Key, ObjectTree
@@ -256,6 +256,8 @@ class CosemDevice:
         elif isinstance(command, RaiseAlert):
             self.write_log(Log.EVENT, Event.ALERT_RAISED)
             self.emit(octet_string(command.text.encode("utf-8", "replace")), command.code)
+        elif isinstance(command, HangUp):
+            self.hang_up(command.client_sap)
         else:
             self.note("device.command-ignored", type(command).__name__)
 
@@ -290,6 +292,11 @@ class CosemDevice:
     def drop_associations(self) -> None:
         if self._server is not None:
             self._server.drop()
+
+    def hang_up(self, client_sap: int) -> None:
+        """The transport below a client's association has gone."""
+        if self._server is not None:
+            self._server.forget(client_sap)
 
     def contact_moves(self, closed: bool, now: Instant) -> None:
         """The supply relay or the valve is about to close (let flow) or open; physics closes what it counted before."""

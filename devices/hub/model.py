@@ -32,6 +32,7 @@ from emulator.codecs.axdr import octet_string, structure, visible_string
 from emulator.codecs.data_notification import DATA_NOTIFICATION, DataNotification
 from emulator.codecs.exception import EXCEPTION_RESPONSE, ExceptionResponse, ServiceError, StateError
 from emulator.codecs.wrapper import WRAPPER, Wrapper
+from emulator.commands import ComeUp, Command
 from emulator.crypto.keys import ContextStore
 from emulator.dlms.classes import SecuritySetup
 from emulator.dlms.cosem import ObjectTree
@@ -174,6 +175,18 @@ class CommunicationsHub(CosemDevice):
         self._effects = effects
         self._arm()
         return effects
+
+    def obey(self, command: Command, now: Instant) -> None:
+        if isinstance(command, ComeUp):
+            if self._radio.state is not State.AWAKE:
+                self._attached(now)
+        else:
+            super().obey(command, now)
+
+    def hang_up(self, client_sap: int) -> None:
+        super().hang_up(client_sap)
+        if self._mirror_server is not None:
+            self._mirror_server.forget(client_sap)
 
     def power_cut(self, seconds: int, now: Instant) -> None:
         super().power_cut(seconds, now)

@@ -176,10 +176,11 @@ class Server:
         answer = release(self.device, self.profile.terms, association, apdu)
         if answer is None:
             raise not_allowed("an unprotected release")
-        self._forget(association.client_sap)
+        self.forget(association.client_sap)
         return answer
 
-    def _forget(self, client_sap: int) -> None:
+    def forget(self, client_sap: int) -> None:
+        """Forget the association of a client, if there is one."""
         if self._associations is not None:
             self._associations.pop(client_sap, None)
 
@@ -267,7 +268,7 @@ class Server:
             raise not_allowed(_NOT_OPEN)
         answer = handler(self.device, association, apdu, now)
         if not association.established:
-            self._forget(association.client_sap)
+            self.forget(association.client_sap)
         return answer
 
     def _react(self, client_sap: int, error: CryptoError) -> bytes | None:
@@ -276,7 +277,7 @@ class Server:
         reaction = self.profile.bad_counter if replay else self.profile.bad_tag
         self.device.note("dlms.replay" if replay else "dlms.not-opened", client_sap, str(error))
         if reaction is Reaction.CLOSE:
-            self._forget(client_sap)
+            self.forget(client_sap)
         if reaction in (Reaction.CLOSE, Reaction.SILENCE):
             return None
         service, expected = ServiceError.OPERATION_NOT_POSSIBLE, None

@@ -112,6 +112,11 @@ class World:
         """How many installations have something under way."""
         return len(self._slots)
 
+    def under_way(self, installation: int) -> int:
+        """How much is under way for an installation: frames on wires and near wakes."""
+        slot = self._slots.get(installation)
+        return 0 if slot is None else slot[_PENDING]
+
     def run_until(self, end: Instant) -> None:
         """Carry out everything due up to and including `end`; then it is `end`."""
         heap, slots, machine = self._heap, self._slots, self._roster.machine
