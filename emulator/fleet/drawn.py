@@ -100,6 +100,10 @@ class DrawnHomes:
         """The number of the home called so."""
         return int(label) if label.isascii() and label.isdigit() and len(label) < 19 else None
 
+    def digest(self) -> bytes:
+        """Nothing is spelled out beside the recipe."""
+        return b""
+
     def _combination(self, number: int, condition: Condition | None, auxiliary: bool = False) -> Combination:
         choice = self._any
         if auxiliary or (number in self._plan.pins and self._plan.pins[number].tariff):

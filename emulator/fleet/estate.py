@@ -43,6 +43,10 @@ class Homes(Protocol):
 
     def find(self, label: str) -> int | None: ...
 
+    def digest(self) -> bytes:
+        """Stands for all that is spelled out beside the recipe; b"" for nothing."""
+        ...
+
 
 class Estate:
     """All homes of one estate. Nothing one asks changes an answer; picklable.
@@ -94,6 +98,13 @@ class Estate:
                 f"{self.label(self.installations - 1)!r}"
             )
         return number
+
+    def digest(self) -> str:
+        """Stands for the recipe and the list: 32 hex digits, equal for estates that say the same of every home. What a
+        recipe leaves at its default does not count, so that a later version with more settings agrees."""
+        digest = blake2b(self.recipe.canonical(), digest_size=16)
+        digest.update(self._homes.digest())
+        return digest.hexdigest()
 
     # Truth
 

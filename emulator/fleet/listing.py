@@ -13,6 +13,7 @@ import os
 import tempfile
 from array import array
 from collections.abc import Iterable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -194,6 +195,19 @@ class ListedHomes:
     def find(self, label: str) -> int | None:
         """The number of the home with this installation id; looks through the whole list."""
         return next((number for number in range(len(self._active)) if self._home(number).id == label), None)
+
+    def digest(self) -> bytes:
+        """Stands for the lines of all homes: 16 bytes. Reads the file."""
+        digest = blake2b(digest_size=16)
+        count = len(self._active) if self._asked is None else self._asked
+        at, end = self._offsets[0], self._offsets[count]
+        while at < end:
+            piece = os.pread(self._descriptor, min(LINE_MOST, end - at), at)
+            if not piece:
+                break
+            digest.update(piece)
+            at += len(piece)
+        return digest.digest()
 
     def _home(self, number: int) -> ListedHome:
         last = self._last

@@ -8,7 +8,7 @@ and values out of range; reading a file, and what types cannot say, is the busin
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -219,6 +219,10 @@ class Recipe(_Strict, frozen=True, kw_only=True):
         active = min(max(round(installations * self.active / self.installations), least), most)
         return msgspec.structs.replace(self, active=active, dormant=installations - active, homes=homes)
 
+    def canonical(self) -> bytes:
+        """All that this recipe says and a default does not, the same bytes for the same sayings."""
+        return msgspec.json.encode(_said(self), order="sorted")
+
     def listed_from(self) -> dict[str, Instant]:
         """Combination name to the instant from which the estate's provider has it on the EPCL."""
         found: dict[str, Instant] = {}
@@ -233,6 +237,21 @@ class Recipe(_Strict, frozen=True, kw_only=True):
         start = instant(self.start)
         since = self.listed_from()
         return tuple(each for each in self.combinations if since.get(each.name, start + 1) > start)
+
+
+def _said(value: Any) -> Any:
+    """Plain data without what stands at its default."""
+    if isinstance(value, Struct):
+        kept = {}
+        for each in msgspec.structs.fields(value):
+            said = getattr(value, each.name)
+            default = each.default_factory() if each.default_factory is not msgspec.NODEFAULT else each.default
+            if said != default:
+                kept[each.encode_name] = _said(said)
+        return kept
+    if isinstance(value, tuple):
+        return [_said(item) for item in value]
+    return {key: _said(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def condition_parts(text: str) -> tuple[str, str, str] | None:
