@@ -55,6 +55,20 @@ class Event(IntEnum):
     AUXILIARY_BOOST = 0x0130
 
 
+_SWITCHED = (Event.AUXILIARY_ON, Event.AUXILIARY_OFF, Event.AUXILIARY_RESET, Event.AUXILIARY_BOOST)
+
+
+def meaning(code: int) -> str:
+    """An event code in words: "supply-off", "auxiliary-on-2"; its number in hex for one that has none."""
+    for base in _SWITCHED:
+        if base < code <= base + 5:
+            return f"{base.name.lower().replace('_', '-')}-{code - base}"
+    try:
+        return Event(code).name.lower().replace("_", "-")
+    except ValueError:
+        return f"{code:#06x}"
+
+
 class EventLog:
     """All logs of one device.
 
@@ -75,6 +89,11 @@ class EventLog:
         if len(kept) >= self._most and sum(1 for entry in kept if entry[0] == log) >= self._most:
             kept.pop(next(at for at, entry in enumerate(kept) if entry[0] == log))
         kept.append((int(log), at, code, error_us))
+
+    def newest(self, most: int) -> list[tuple[str, Instant, int, str, int]]:
+        """The newest entries of all logs, newest first: (log, true instant, code, what it means, clock error in µs)."""
+        kept = self.entries[len(self.entries) - min(most, len(self.entries)) :]
+        return [(Log(log).name.lower(), at, code, meaning(code), error) for log, at, code, error in reversed(kept)]
 
     def read(self, log: Log) -> list[Entry]:
         """The entries of one log, oldest first."""

@@ -67,6 +67,19 @@ class Casework:
     def closed(self, installation: int, now: Instant) -> None:
         """A case has come to its end, or its audit has; nothing is done here."""
 
+    def parted(self, installation: int, now: Instant) -> None:
+        """A conversation is over, whatever follows; nothing is done here."""
+
+    def give_up(self, installation: int) -> None:
+        """Forget a case that waits for its next attempt; one in conversation goes on to the end of that."""
+        self._due.pop(installation, None)
+        self._audits.pop(installation, None)
+        self._open.discard(installation)
+
+    def is_open(self, installation: int) -> bool:
+        """Whether a case or its audit is not at its end."""
+        return installation in self._open
+
     # The caseworker
 
     def begin(self, installation: int, now: Instant) -> tuple[Conversation, Effects] | None:
@@ -117,6 +130,9 @@ class Casework:
         """An attempt has ended: the case ends with it, or another attempt is due."""
         self.cell.desk.end(installation)
         now, outcome = conversation.now, takeover.outcome
+        self.parted(installation, now)
+        if installation not in self._open:
+            return
         self.cell.rows.touch(installation, now)
         if outcome.verdict is Verdict.FAILED and not takeover.final and attempt < self._settings.attempts:
             code = CAUSE_CODES[outcome.cause]
@@ -139,6 +155,9 @@ class Casework:
 
     def _audited(self, installation: int, audit: Audit, conversation: Conversation) -> None:
         self.cell.desk.end(installation)
+        self.parted(installation, conversation.now)
+        if installation not in self._audits:
+            return
         self._audits[installation] += 1
         agrees = audit.agrees
         if agrees is None and self._audits[installation] < self._settings.attempts:

@@ -88,6 +88,10 @@ class Rows:
         """The home was heard at `now`."""
         self._columns["contact"][self._at(number)] = now
 
+    def forget(self, number: int) -> None:
+        """The home's migration never began: its columns are as new. What its devices stored stays."""
+        self._columns[self._at(number)] = np.zeros((), ROW)
+
     def audit(self, number: int, agrees: bool) -> None:
         """The audit has been there: does what it found agree with the verdict?"""
         self._columns["audited"][self._at(number)] = 1 if agrees else 2

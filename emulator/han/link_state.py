@@ -64,7 +64,7 @@ class HanLink:
         "_awake_until",
         "_down_last",
         "_down_place",
-        "_gone",
+        "_gone_until",
         "_level",
         "_lost",
         "_profile",
@@ -94,7 +94,7 @@ class HanLink:
         self.place, self._down_place, self._up_place = _PLACES[party]
         self._profile = profile
         self._lost = tuple(lost)
-        self._gone = False
+        self._gone_until = NEVER
         self._sleepy = sleepy
         self._awake_until = NEVER
         self._down_last = NEVER
@@ -123,14 +123,14 @@ class HanLink:
         """The error code of a lost link, or None."""
         return ERRORS[self.party] if self._is_lost(now) else None
 
-    def lose(self) -> None:
-        """The device drops out of the network, until `rejoin`."""
-        self._gone = True
+    def lose(self, until: Instant = FOREVER) -> None:
+        """The device drops out of the network, until `rejoin` or an instant."""
+        self._gone_until = until
         self._awake_until = NEVER
 
     def rejoin(self) -> None:
         """The device is back (planned windows still hold)."""
-        self._gone = False
+        self._gone_until = NEVER
 
     def down(self, now: Instant, number: int) -> list[int]:
         """Hub to device: the delay in µs until it hears, or nothing when it never will. `number` keys the chance."""
@@ -164,8 +164,8 @@ class HanLink:
 
     def _is_lost(self, now: Instant) -> bool:
         if self._lost:
-            return self._gone or any(start <= now < end for start, end in self._lost)
-        return self._gone
+            return now < self._gone_until or any(start <= now < end for start, end in self._lost)
+        return now < self._gone_until
 
     def _flight(self, place: str, now: Instant, number: int) -> int:
         """Time in the air in µs, or -1: lost. One draw gives both: high half loss, low half latency."""

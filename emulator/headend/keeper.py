@@ -121,6 +121,19 @@ class Keeper:
             return handed_over.kek
         return derive.key(self._secret, "kek", installation, int(party), generation)
 
+    def forget(self, installation: int) -> None:
+        """Believe of an installation what the old operator handed over, as if nothing had ever been changed."""
+        at = (installation - self._first) * _PER_HOME
+        if not 0 <= at < len(self._memory):
+            raise UsageError(f"no custody for installation {installation} here")
+        self._memory[at : at + _PER_HOME] = bytes(_PER_HOME)
+
+    def load(self, memory: bytes) -> None:
+        """Take back what `memory` gave. Raises UsageError for another size."""
+        if len(memory) != len(self._memory):
+            raise UsageError(f"{len(memory)} bytes of custody; this keeper has {len(self._memory)}")
+        self._memory[:] = memory
+
     def memory(self) -> bytes:
         """All custody, for a store."""
         return bytes(self._memory)

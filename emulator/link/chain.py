@@ -70,8 +70,8 @@ class Chain:
     """One cell's core link, both directions and both ends. `now` never goes back within a direction."""
 
     __slots__ = (
-        "_arrivals", "_base", "_build", "_cosem", "_frame_max", "_head_end", "_outages", "_parse", "_span", "_stages",
-        "_unwraps", "_wraps", "cell", "kind", "log", "profile", "seed", "tap",
+        "_arrivals", "_base", "_build", "_cosem", "_frame_max", "_head_end", "_parse", "_span", "_stages", "_unwraps",
+        "_wraps", "cell", "kind", "log", "outages", "profile", "seed", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -92,7 +92,7 @@ class Chain:
         rate = profile.outages_per_day
         if rate is None:
             rate = self.kind.outages_per_day
-        self._outages = Outages(seed, cell, profile.outages, rate, profile.outage_seconds)
+        self.outages = Outages(seed, cell, profile.outages, rate, profile.outage_seconds)
         self._arrivals = [-1, -1]
         self._head_end = profile.head_end
         self._base = profile.hub_base
@@ -190,7 +190,7 @@ class Chain:
         arrival = now + profile.propagation_us
         if arrival <= arrivals[direction]:
             arrival = arrivals[direction] + 1
-        outages = self._outages
+        outages = self.outages
         if (now < outages.clear_from or arrival > outages.clear_to) and outages.strikes(now, arrival):
             return self._lose(direction, packet, now, "outage")
         if profile.loss and draw(self.seed, _LOSS[direction], installation, number) < profile.loss:

@@ -24,7 +24,9 @@ _DAILY_MAX: Final = 64
 class Outages:
     """The windows of one cell's link. `rate` is the expected number a day (0 to 64 are drawn, Poisson)."""
 
-    __slots__ = ("_cell", "_day", "_planned", "_rate", "_seconds", "_seed", "_windows", "clear_from", "clear_to")
+    __slots__ = (
+        "_cell", "_day", "_forced", "_planned", "_rate", "_seconds", "_seed", "_windows", "clear_from", "clear_to",
+    )  # fmt: skip
 
     def __init__(self, seed: int, cell: int, planned: tuple[Outage, ...], rate: float, seconds: int) -> None:
         self._seed = seed
@@ -32,11 +34,30 @@ class Outages:
         self._planned = planned
         self._rate = rate
         self._seconds = seconds
+        self._forced: list[tuple[Instant, Instant]] = []
         self._day: int | None = None
         self._windows: list[tuple[Instant, Instant]] = []
         self.clear_from: Instant = 0
         self.clear_to: Instant = -1
         """No window touches [clear_from, clear_to]: a packet offered and arriving within needs no further question."""
+
+    def fail(self, start: Instant, end: Instant) -> tuple[Instant, Instant]:
+        """One more window, [start, end), by somebody's hand; what is returned ends it in `heal`. Packets that were
+        offered before this call are not taken."""
+        window = (start, end)
+        self._forced.append(window)
+        self._look_again()
+        return window
+
+    def heal(self, window: tuple[Instant, Instant]) -> None:
+        """End a window that `fail` made; harmless when it is gone."""
+        if window in self._forced:
+            self._forced.remove(window)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._day = None
+        self.clear_from, self.clear_to = 0, -1
 
     def drawn(self, day: int) -> list[Outage]:
         """The unplanned outages that begin on a day (days since 1970), in order."""
@@ -58,7 +79,8 @@ class Outages:
         if day != self._day:
             reach = self._seconds // 86_400 + 1
             drawn = [outage for near in range(day - reach, day + 2) for outage in self.drawn(near)]
-            self._windows = sorted((outage.start, outage.end) for outage in (*self._planned, *drawn))
+            windows = [(outage.start, outage.end) for outage in (*self._planned, *drawn)]
+            self._windows = sorted(windows + self._forced)
             self._day = day
         clear_from, clear_to = day * DAY, (day + 1) * DAY
         for start, end in self._windows:
