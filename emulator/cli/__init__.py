@@ -18,6 +18,7 @@ from emulator.errors import EmulatorError, InputError
 VERBS: Final = {
     "migrate": "migrate an estate in virtual time, and audit it",
     "estate": "import, validate and show estates",
+    "state": "export, import and show the state an estate was left in",
     "decode": "show any frame as a tree, decrypted when given keys",
 }
 
