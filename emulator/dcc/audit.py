@@ -2,7 +2,9 @@
 
 It goes back to every home the ledger calls migrated, rouses it, and asks each device that was taken over two
 questions: do you still accept the old operator's keys (it must not), and do you accept the new ones (it must)? It
-believes neither the ledger's verdict nor the keeper's memory of what was confirmed, only the answers.
+believes neither the ledger's verdict nor the keeper's memory of what was confirmed, only the answers. Some devices
+refuse by saying nothing; so silence under the old keys counts as a refusal, provided that the same device then answers
+under the new ones.
 """
 
 from emulator.fleet.installation import DeviceKeys
@@ -28,13 +30,18 @@ class Audit:
     def script(self, conversation: Conversation) -> Script:
         """The visit. Never raises."""
         try:
-            if not (yield from rouse(self._inbox, self._targets[0].session.server_sap, self._settings)):
+            if not (yield from self._rouse()):
                 return
             found = True
             for target in self._targets:
                 handed_over = target.custody.handed_over
                 live = target.custody.data_keys(target.custody.data.custody.live)
-                old = yield from self._accepts(target, handed_over)
+                try:
+                    old = yield from self._accepts(target, handed_over)
+                except NoAnswerError:
+                    old = False
+                    if not (yield from self._rouse()):  # it may have fallen asleep over the silence
+                        return
                 new = yield from self._accepts(target, live)
                 if old or not new:
                     yield Remark(Note("audit.astray", (int(target.party), old, new)))
@@ -44,6 +51,9 @@ class Audit:
             return
         self.agrees = found
         yield Remark(Note("audit.ended", (found,)))
+
+    def _rouse(self) -> Steps[bool]:
+        return (yield from rouse(self._inbox, self._targets[0].session.server_sap, self._settings))
 
     def _accepts(self, target: Target, keys: DeviceKeys) -> Steps[bool]:
         """Does an association stand under these keys?"""

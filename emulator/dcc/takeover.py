@@ -156,11 +156,9 @@ class Takeover:
         yield Remark(Note("takeover.tested", found))
         wiring = self._record.wiring
         if target.party is Party.ELECTRICITY and wiring is not None:
-            # On SMETS1 the auxiliary switches follow the tariff: another table is a home heated at other hours.
-            calendar = yield from session.get(services.CALENDAR)
-            if not tariffs.tables()[wiring.tariff].agrees(calendar):
-                raise CauseError("MF10:configuration")
-            yield from self._check_switches(session, "MF10:configuration")
+            # Once its keys are changed an earlier attempt has found everything as recorded, so it has changed since.
+            cause = "AUX:behaviour" if target.custody.touched else "MF10:configuration"
+            yield from self._check_switches(session, cause)
 
     def _associate_as_recorded(self, target: Target) -> Steps[None]:
         """Associate from the recorded counter on; if the device wants a higher one, ask it without security and go on
@@ -216,10 +214,16 @@ class Takeover:
     # Auxiliary switches
 
     def _check_switches(self, session: Session, cause: str) -> Steps[None]:
-        """Each switch in the state its table asks for at this instant, unless a switching time is near."""
+        """The recorded table is loaded, as on SMETS1 the switches follow the tariff and another table is a home heated
+        at other hours; and each switch is in the state the table asks for at this instant, unless a switching time is
+        near."""
         wiring = self._record.wiring
         assert wiring is not None
         table = tariffs.tables()[wiring.tariff]
+        calendar = yield from session.get(services.CALENDAR)
+        if not table.agrees(calendar):
+            yield Remark(Note("takeover.tariff-astray", (wiring.tariff,)))
+            raise CauseError(cause)
         wanted = table.live(self._now)
         near = table.live(self._now - AUXILIARY_TOLERANCE_US) != wanted
         switches = range(1, wiring.switches + 1)

@@ -39,11 +39,12 @@ class Target:
 class Patience:
     """How long an answer may take, in µs. ASSUMED: two crossings of a slow cellular bearer and some.
 
-    `slack_us` is added to the poll interval of a device that sleeps, for the first answer.
+    `slack_us` is added to the poll interval of a device that sleeps, for the first answer. It is less than a hub waits
+    for such a device, so that a repeat finds the hub awake.
     """
 
     answer_us: int = 15_000_000
-    slack_us: int = 60_000_000
+    slack_us: int = 15_000_000
 
 
 class Keyring:

@@ -113,6 +113,32 @@ def test_a_refused_transfer_gives_nothing_up(
     assert_sound(world, home, tap)
 
 
+@pytest.mark.parametrize("party", [Party.HUB, Party.GAS], ids=lambda party: party.name.lower())
+def test_a_silent_device_behind_a_sleeping_hub_is_healed(
+    monkeypatch: pytest.MonkeyPatch, tap: Any, party: Party
+) -> None:
+    """Silence under the candidate lasts for three polls of a gas meter; the hub is still up for the old pair."""
+    for model in ("elster_hub", "elster_bk_g4"):
+        with_habits(monkeypatch, model, bad_tag="silence", bad_counter="silence")
+    world, home = a_home()
+    device = home.device(party)
+    transfers: list[int] = []
+
+    def lose(number: int, seen: Any) -> bool:
+        if seen.way == "down" and seen.frame[8:9] == b"\xcb":
+            transfers.append(number)
+        return seen.way == "down" and len(transfers) >= 3  # the new pair never gets there, nor what is asked after it
+
+    tap.lose = lose
+    assert attempt(device.rotate_keys) is not None
+    assert custody(world, home, party).data.in_doubt
+    tap.lose = lambda number, seen: False
+    assert heal(device, tries=1) == 1
+    assert world.notes("recovery.candidate-disproven")
+    found = truth(world, home, party)
+    assert found.sound, found
+
+
 def test_a_device_that_refuses_for_good_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, tap: Any) -> None:
     """A meter that takes no master key over the air keeps all its keys, and can still be read and tried again."""
     with_habits(monkeypatch, METER, master_key_changes=False)
