@@ -304,6 +304,10 @@ class CosemDevice:
     def clock_moves(self, old: Instant, new: Instant, now: Instant) -> None:
         """The clock is about to show `new` instead of `old`; physics closes what it counted by the old one."""
 
+    def dark(self, now: Instant) -> bool:
+        """Whether it is without power."""
+        return now < self._power_back
+
     def power_cut(self, seconds: int, now: Instant) -> None:
         """Lose the mains for `seconds` (at least 1)."""
         self.drop()
