@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from construct import Const, Construct, Int8ub, Struct
 from construct.core import stream_read, stream_size, stream_write
 
 from emulator.codecs.parts import Enclosed, Rest, Within, counted, refuse
-from emulator.codecs.value import Value, field_names
+from emulator.codecs.value import field_names
 
 OBJECT_PREFIX: Final = bytes.fromhex("60857405 08")
 """2.16.756.5.8: joint-iso-ccitt, country, Switzerland, identified organisation, DLMS UA."""
@@ -62,7 +63,9 @@ class Said:
 class Fields(Construct):  # type: ignore[misc]
     """`tag`, length, fields. A field stands at most once; the order is not looked at when reading."""
 
-    def __init__(self, kind: type[Value], tag: int, known: tuple[Field | Said, ...], ignored: frozenset[int]) -> None:
+    def __init__(
+        self, kind: type[msgspec.Struct], tag: int, known: tuple[Field | Said, ...], ignored: frozenset[int]
+    ) -> None:
         super().__init__()
         self.kind = kind
         self.tag = tag

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from emulator.codecs import names
 from emulator.codecs.acse import AARE, AARQ
 from emulator.codecs.action import ActionResponse, ActionResponseList, ActionResult, MethodRef
@@ -25,7 +27,7 @@ from emulator.codecs.ipv4 import IPv4
 from emulator.codecs.meanings import HEX_WIDTHS, MEANINGS, text_of
 from emulator.codecs.mpls import MPLS
 from emulator.codecs.udp import UDP
-from emulator.codecs.value import Value, field_names
+from emulator.codecs.value import field_names
 from emulator.codecs.wrapper import Wrapper, split
 from emulator.errors import FrameError
 
@@ -175,7 +177,7 @@ class _Walk:
             yield self.datum(label, held)
         elif isinstance(held, tuple):
             yield Node(label, meaning=f"{len(held)}", children=list(self.members(held, owner, part)))
-        elif isinstance(held, Value):
+        elif isinstance(held, msgspec.Struct):
             yield Node(label, children=self.fields(held))
         elif isinstance(held, bytes):
             yield Node(label, held.hex().upper(), meaning(held) if meaning else "")

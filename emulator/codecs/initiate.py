@@ -7,7 +7,7 @@ from construct import Const, Int8sb, Int8ub, Int16ub, Int24ub
 
 from emulator.codecs.codec import MAX_APDU, Codec, Twin
 from emulator.codecs.parts import Boolean, Presence, Record, Tagged, counted
-from emulator.codecs.value import Value
+from emulator.codecs.value import SharedValue
 
 
 class Conformance(IntFlag):
@@ -37,7 +37,7 @@ class Conformance(IntFlag):
     ACTION = 1 << 0
 
 
-class InitiateRequest(Value):
+class InitiateRequest(SharedValue, frozen=True):
     """`conformance` 24 bits (see `Conformance`), `max_pdu` 16 bits, `quality` a signed byte or None."""
 
     dedicated_key: bytes | None
@@ -48,7 +48,7 @@ class InitiateRequest(Value):
     max_pdu: int
 
 
-class InitiateResponse(Value):
+class InitiateResponse(SharedValue, frozen=True):
     """`vaa` is the VAA name: 0x0007 for logical-name referencing."""
 
     quality: int | None

@@ -12,6 +12,7 @@ import io
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 from construct import (
     Adapter,
     BitsInteger,
@@ -25,7 +26,7 @@ from construct import (
 )
 from construct.core import stream_read, stream_read_entire, stream_size, stream_write
 
-from emulator.codecs.value import Value, field_names
+from emulator.codecs.value import field_names
 
 BITS: Final = "_bits"
 """A part whose name begins with _ is a group inside a record: its members belong to the record itself."""
@@ -339,7 +340,7 @@ def bits(**widths: int) -> Construct:
 class Record(Adapter):  # type: ignore[misc]
     """A layout and the value it becomes. Every field of the value is a part of that name, or in a group."""
 
-    def __init__(self, kind: type[Value], *parts: Construct) -> None:
+    def __init__(self, kind: type[msgspec.Struct], *parts: Construct) -> None:
         super().__init__(Struct(*parts))
         self.kind = kind
         self.names = field_names(kind)

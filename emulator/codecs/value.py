@@ -11,6 +11,10 @@ class Value(msgspec.Struct, gc=False):
     collector need not look at them."""
 
 
-def field_names(kind: type[Value]) -> tuple[str, ...]:
+class SharedValue(msgspec.Struct, gc=False, frozen=True):
+    """A value that cannot change, and so may be kept and handed to many."""
+
+
+def field_names(kind: type[msgspec.Struct]) -> tuple[str, ...]:
     """The fields of a kind of value, in order."""
     return kind.__struct_fields__

@@ -17,7 +17,7 @@ from emulator.codecs.glo import GLO, Ciphered
 from emulator.dlms import security
 from emulator.dlms.blocks import Incoming, Outgoing
 from emulator.dlms.classes.association_ln import AssociationLN
-from emulator.dlms.classes.security_setup import SecuritySetup, required, required_of_answers
+from emulator.dlms.classes.security_setup import SecuritySetup, required_of_answers
 from emulator.dlms.cosem import DEDICATED, ActionRefused, Device
 from emulator.errors import CryptoError, TagError
 
@@ -42,7 +42,7 @@ class ClientProfile:
     def required(self, device: Device) -> int:
         """Security control bits every request of this client must carry."""
         setup = self.security
-        return 0 if setup is None else required(setup.version, setup.policy(device))
+        return 0 if setup is None else setup.required(device)
 
     def required_of_answers(self, device: Device) -> int:
         """What every answer must carry beyond its request: version 1 policies say it apart, version 0 ones do not."""
@@ -184,7 +184,7 @@ class Association:
         """The InitiateRequest inside a glo-InitiateRequest; None when it carries less protection than the policy asks
         for, which is judged first: what has no tag must not move a counter. Raises FrameError, CryptoError."""
         frame = GLO.parse(apdu)
-        if frame.tag != GLO_INITIATE_REQUEST or not security.acceptable_control(frame.security_control):
+        if frame.tag != GLO_INITIATE_REQUEST or frame.security_control not in security.ACCEPTABLE:
             raise TagError("not a glo-initiate-request of suite 0")
         required = self.client.required(device)
         if frame.security_control & required != required:

@@ -12,6 +12,8 @@ is `Refused` with a reason of ours ("tag", "counter", "title", "unprotected", "m
 the question open: the true answer may still come. What the device says (an access result, an exception) closes it.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from emulator.codecs.acse import (
@@ -98,6 +100,17 @@ _REQUEST_HEADER: Final = 40
 _MAX_ANSWER: Final = 4 * 1024 * 1024
 
 
+@lru_cache(maxsize=64)
+def _initiate(conformance: int, max_pdu: int) -> bytes:
+    """The InitiateRequest of a profile. Every association of a profile begins and ends with the same one, so it is
+    built once and not 0.4 times an exchange."""
+    return INITIATE_REQUEST.build(InitiateRequest(None, True, None, DLMS_VERSION, conformance, max_pdu))
+
+
+_negotiated: Final = lru_cache(maxsize=256)(lambda information: INITIATE_RESPONSE.parse(information))
+"""What a server agrees to: one answer for all devices of a model, and it holds no secret."""
+
+
 class Client:
     """One client of one server. `store` and `context` hold its keys; both None for a client without any."""
 
@@ -140,9 +153,7 @@ class Client:
         """The AARQ. `challenge` is the client's, 8 to 64 fresh bytes, for HLS. Raises NoKeyError,
         CounterExhaustedError."""
         profile = self.profile
-        information = INITIATE_REQUEST.build(
-            InitiateRequest(None, True, None, DLMS_VERSION, profile.conformance, profile.max_pdu)
-        )
+        information = _initiate(profile.conformance, profile.max_pdu)
         authentication: bytes | None = None
         mechanism: int | None = profile.mechanism
         title: bytes | None = None
@@ -203,12 +214,7 @@ class Client:
         information: bytes | None = None
         profile = self.profile
         if profile.context == Context.LN_CIPHERED:
-            information = self._sealed(
-                0x21,
-                INITIATE_REQUEST.build(
-                    InitiateRequest(None, True, None, DLMS_VERSION, profile.conformance, profile.max_pdu)
-                ),
-            )
+            information = self._sealed(0x21, _initiate(profile.conformance, profile.max_pdu))
         self._asked = _RELEASING
         return RLRQ_FRAME.build(RLRQ(0, information))
 
@@ -216,8 +222,14 @@ class Client:
 
     def receive(self, apdu: bytes) -> Outcome:
         """What an answer means. Raises nothing, whatever the bytes."""
+        asked = self._asked
         try:
-            return self._received(apdu)
+            if not apdu or asked == _IDLE:
+                return Refused("unexpected", apdu[:1].hex())
+            if apdu[0] == _GLO_ANSWER.get(asked):
+                frame = GLO.parse(apdu)
+                return self._opened(frame.security_control, frame.invocation_counter, frame.text)
+            return self._received(asked, apdu)
         except ReplayError as error:
             return Refused("counter", error.expected)
         except CryptoError as error:
@@ -225,17 +237,12 @@ class Client:
         except FrameError as error:
             return Refused("malformed", str(error))
 
-    def _received(self, apdu: bytes) -> Outcome:
-        asked = self._asked
-        if not apdu or asked == _IDLE:
-            return Refused("unexpected", apdu[:1].hex())
+    def _received(self, asked: int, apdu: bytes) -> Outcome:
+        """Anything but an answer in glo-ciphering."""
         tag = apdu[0]
-        if (asked >= _GETTING and asked != _RELEASING) or asked == _PROVING:
-            if tag == _GLO_ANSWER[asked]:
-                frame = GLO.parse(apdu)
-                return self._opened(frame.security_control, frame.invocation_counter, frame.text)
+        if asked in _ANSWER:
             if tag == _ANSWER[asked]:
-                return Refused("unprotected") if self._protects() else self._understood(apdu)
+                return Refused("unprotected") if self._protects() else _UNDERSTOOD[asked](self, apdu)
             if tag == 0xDB:
                 general = GENERAL_GLO.parse(apdu)
                 if general.system_title not in (b"", self._title):
@@ -254,22 +261,14 @@ class Client:
         return Refused("unexpected", f"{tag:02X}")
 
     def _opened(self, control: int, counter: int, text: bytes) -> Outcome:
-        if not security.acceptable_control(control) or control & self.profile.control != self.profile.control:
+        wanted, asked = self.profile.control, self._asked
+        if control not in security.ACCEPTABLE or control & wanted != wanted:
             return Refused("unprotected", control)
         store, context = self._keys()
         plain = store.open(context, control, counter, text)
-        if not plain or plain[0] != _ANSWER[self._asked]:
+        if not plain or plain[0] != _ANSWER[asked]:
             return Refused("unexpected", plain[:1].hex())
-        return self._understood(plain)
-
-    def _understood(self, apdu: bytes) -> Outcome:
-        """An answer whose protection holds."""
-        asked = self._asked
-        if asked == _GETTING:
-            return self._got(apdu)
-        if asked == _SETTING:
-            return self._was_set(apdu)
-        return self._acted(apdu)
+        return _UNDERSTOOD[asked](self, plain)
 
     # GET
 
@@ -386,7 +385,7 @@ class Client:
             if frame.tag != 0x28 or frame.security_control & profile.control != profile.control:
                 return Refused("unprotected")
             information = store.open(context, frame.security_control, frame.invocation_counter, frame.text)
-        negotiated = INITIATE_RESPONSE.parse(information)
+        negotiated = _negotiated(information)
         if negotiated.version != DLMS_VERSION:
             self._asked = _IDLE
             return Refused("initiate", 1)
@@ -474,12 +473,12 @@ class Client:
         profile = self.profile
         if profile.context != Context.LN_CIPHERED:
             return apdu
-        if not profile.general:
-            return self._sealed(tag, apdu)
         store, context = self._keys()
-        counter, text = store.seal(context, profile.control, apdu)
-        title = store.state(context).title
-        return GENERAL_GLO.build(GeneralCiphered(title, profile.control, counter, text))
+        control = profile.control
+        counter, text = store.seal(context, control, apdu)
+        if not profile.general:
+            return GLO.build(Ciphered(tag, control, counter, text))
+        return GENERAL_GLO.build(GeneralCiphered(store.state(context).title, control, counter, text))
 
     def _server_room(self) -> int:
         """Bytes a request may have before it is protected."""
@@ -499,3 +498,10 @@ class Client:
 
 _ANSWER: Final = {_PROVING: 0xC7, _GETTING: 0xC4, _SETTING: 0xC5, _ACTING: 0xC7}
 _GLO_ANSWER: Final = {_PROVING: 0xCF, _GETTING: 0xCC, _SETTING: 0xCD, _ACTING: 0xCF}
+_UNDERSTOOD: Final[dict[int, Callable[[Client, bytes], Outcome]]] = {
+    _PROVING: Client._acted,
+    _GETTING: Client._got,
+    _SETTING: Client._was_set,
+    _ACTING: Client._acted,
+}
+"""What is asked -> who reads an answer whose protection holds."""

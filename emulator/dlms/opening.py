@@ -6,6 +6,7 @@ keys and replayed counters are not judged here but thrown on: the profile says h
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from emulator.codecs.acse import (
@@ -45,7 +46,25 @@ _INCOMPATIBLE_CONFORMANCE: Final = 2
 _PDU_TOO_SHORT: Final = 3
 _SMALLEST_PDU: Final = 12
 _SMALLEST_CIPHERED_PDU: Final = 64
-_SERVICES: Final = Conformance.GET | Conformance.SET | Conformance.ACTION
+_SERVICES: Final = int(Conformance.GET | Conformance.SET | Conformance.ACTION)
+
+_NO_KEY_INSIDE: Final = b"\x01\x00"
+"""How an InitiateRequest without a dedicated key begins."""
+_read_initiate: Final = lru_cache(maxsize=256)(lambda information: INITIATE_REQUEST.parse(information))
+
+
+def _initiate(information: bytes) -> InitiateRequest:
+    """An InitiateRequest. All that a head end sends are alike, so the last ones are kept, but never one with a key in
+    it."""
+    if information[:2] == _NO_KEY_INSIDE:
+        return _read_initiate(information)
+    return INITIATE_REQUEST.parse(information)
+
+
+@lru_cache(maxsize=256)
+def _agreed(quality: int | None, conformance: int, max_pdu: int) -> bytes:
+    """The InitiateResponse; one for all devices of a model."""
+    return INITIATE_RESPONSE.build(InitiateResponse(quality, DLMS_VERSION, conformance, max_pdu, VAA_LOGICAL_NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +109,7 @@ def associate(
         return _rejected(own.context, Diagnostic.NO_REASON), None
     diagnostic = _unacceptable(own, request)
     index = device.contexts.get(own.client_sap, -1)
-    if diagnostic is None and _needs_keys(own) and (index < 0 or not device.store.loaded(index)):
+    if diagnostic is None and own.needs_keys and (index < 0 or not device.store.loaded(index)):
         diagnostic = Diagnostic.AUTHENTICATION_FAILURE
     if diagnostic is None and not request.user_information:
         diagnostic = Diagnostic.NO_REASON
@@ -120,7 +139,7 @@ class _Refused:
 def _judged(device: Device, terms: Terms, association: Association, request: AARQ) -> bytes | _Refused | None:
     """What the request says inside, and who is asking."""
     own = association.client.association
-    if _needs_keys(own) and not association.learn_title(device, request.calling_title, terms.learns_titles):
+    if own.needs_keys and not association.learn_title(device, request.calling_title, terms.learns_titles):
         return _Refused(Diagnostic.CALLING_TITLE_NOT_RECOGNIZED)
     inner = request.user_information
     assert inner is not None
@@ -134,7 +153,7 @@ def _judged(device: Device, terms: Terms, association: Association, request: AAR
         opened = None
     if opened is None:
         return _Refused(Diagnostic.AUTHENTICATION_FAILURE)
-    initiate = INITIATE_REQUEST.parse(opened)
+    initiate = _initiate(opened)
     error = _incompatible(initiate, terms, ciphered)
     if error is not None:
         return _Refused(Diagnostic.NO_REASON, _initiate_error(error))
@@ -174,9 +193,7 @@ def _welcome(
         device.note("dlms.associated", association.client_sap, int(own.mechanism))
         if not initiate.response_allowed:
             return None
-    information = INITIATE_RESPONSE.build(
-        InitiateResponse(None, DLMS_VERSION, association.conformance, terms.max_pdu, VAA_LOGICAL_NAMES)
-    )
+    information = _agreed(None, association.conformance, terms.max_pdu)
     answer = AARE(
         own.context,
         AssociationResult.ACCEPTED,
@@ -188,10 +205,6 @@ def _welcome(
         association.seal_initiate(device, information) if ciphered else information,
     )
     return AARE_FRAME.build(answer)
-
-
-def _needs_keys(own: AssociationLN) -> bool:
-    return own.context == Context.LN_CIPHERED or own.mechanism in (Mechanism.HLS_GMAC, Mechanism.HLS_SHA256)
 
 
 def _unacceptable(own: AssociationLN, request: AARQ) -> Diagnostic | None:
@@ -232,11 +245,8 @@ def release(device: Device, terms: Terms, association: Association, apdu: bytes)
         opened = association.open_initiate(device, request.user_information)
         if opened is None:
             return None
-        inner = INITIATE_REQUEST.parse(opened)
-        answer = InitiateResponse(
-            inner.quality, DLMS_VERSION, association.conformance, terms.max_pdu, VAA_LOGICAL_NAMES
-        )
-        information = association.seal_initiate(device, INITIATE_RESPONSE.build(answer))
+        answer = _agreed(_initiate(opened).quality, association.conformance, terms.max_pdu)
+        information = association.seal_initiate(device, answer)
     elif association.client.required(device) and not terms.plain_release:
         return None
     elif request.user_information is not None:

@@ -67,9 +67,8 @@ def not_allowed(reason: str, service: ServiceError = ServiceError.OPERATION_NOT_
     return ServiceRefused(StateError.SERVICE_NOT_ALLOWED, service, reason)
 
 
-def acceptable_control(control: int) -> bool:
-    """Whether a security control byte asks for what suite 0 with the unicast key can do."""
-    return control & 0xCF == 0 and control & PROTECTED != 0
+ACCEPTABLE: Final = frozenset((AUTHENTICATED, ENCRYPTED, PROTECTED))
+"""Security control bytes that ask for what suite 0 with the unicast key can do."""
 
 
 def gmac_reply(counter: int, tag: bytes) -> bytes:

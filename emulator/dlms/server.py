@@ -215,7 +215,10 @@ class Server:
         if answer is None or answer[0] == _EXCEPTION:
             return answer
         control |= association.client.required_of_answers(self.device)
-        counter, text = self._seal(index, control, answer)
+        try:
+            counter, text = self.device.store.seal(index, control, answer)
+        except CounterExhaustedError:
+            raise self._exhausted(index) from None
         return GLO.build(Ciphered(answer[0] + (8 if kind == security.GLO else 16), control, counter, text))
 
     def _general(self, association: Association, apdu: bytes, now: Instant) -> bytes | None:
@@ -238,11 +241,14 @@ class Server:
         if answer is None or answer[0] == _EXCEPTION:
             return answer
         control |= association.client.required_of_answers(self.device)
-        counter, text = self._seal(index, control, answer)
+        try:
+            counter, text = self.device.store.seal(index, control, answer)
+        except CounterExhaustedError:
+            raise self._exhausted(index) from None
         return codec.build(GeneralCiphered(association.server_title, control, counter, text))
 
     def _open(self, association: Association, index: int, control: int, counter: int, text: bytes) -> bytes:
-        if not security.acceptable_control(control) or index < 0:
+        if control not in security.ACCEPTABLE or index < 0:
             raise not_allowed("protected in a way that is not known here", ServiceError.DECIPHERING_ERROR)
         # Before opening: an encrypted-only message has no tag, and whoever bends one into that form must not move
         # the counter of a device that asks for authentication.
@@ -251,12 +257,9 @@ class Server:
             raise not_allowed("the security policy asks for more")
         return self.device.store.open(index, control, counter, text)
 
-    def _seal(self, index: int, control: int, answer: bytes) -> tuple[int, bytes]:
-        try:
-            return self.device.store.seal(index, control, answer)
-        except CounterExhaustedError:
-            self.device.note("dlms.counter-exhausted", index)
-            raise not_allowed("no counter is left", ServiceError.OTHER_REASON) from None
+    def _exhausted(self, index: int) -> ServiceRefused:
+        self.device.note("dlms.counter-exhausted", index)
+        return not_allowed("no counter is left", ServiceError.OTHER_REASON)
 
     def _serve(self, association: Association, apdu: bytes, now: Instant) -> bytes | None:
         handler, bit = HANDLERS[apdu[0]]
@@ -267,7 +270,7 @@ class Server:
         if apdu[0] != _ACTION:
             raise not_allowed(_NOT_OPEN)
         answer = handler(self.device, association, apdu, now)
-        if not association.established:
+        if association.state != ASSOCIATED:
             self.forget(association.client_sap)
         return answer
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emulator.codecs.catalogue import CATALOGUE, Frame, Sample
-from emulator.codecs.value import Value, field_names
+from emulator.codecs.value import field_names
 from emulator.errors import FrameError
 
 FRAMES = list(CATALOGUE.values())
@@ -189,7 +189,7 @@ ODD: tuple[Any, ...] = (
 
 def bent_values(value: Any) -> Iterator[Any]:
     """The value with one part of it replaced by something odd, for every part and every oddity."""
-    if isinstance(value, Value):
+    if isinstance(value, msgspec.Struct):
         for name in field_names(type(value)):
             for part in bent_values(getattr(value, name)):
                 yield msgspec.structs.replace(value, **{name: part})

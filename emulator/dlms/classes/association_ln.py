@@ -50,7 +50,7 @@ class AssociationLN(CosemObject):
     name, 7 secret, 8 status, 9 security setup reference. Methods: 1 reply to HLS authentication, 2 change HLS
     secret."""
 
-    __slots__ = ("_list", "client_sap", "context", "mechanism", "rights")
+    __slots__ = ("_list", "client_sap", "context", "mechanism", "needs_keys", "rights")
     class_id: ClassVar[int] = 15
     methods: ClassVar[Mapping[int, str]] = {1: "reply_to_hls_authentication", 2: "change_hls_secret"}
     selective = frozenset({2})
@@ -95,6 +95,7 @@ class AssociationLN(CosemObject):
         self.rights = rights
         self.mechanism = mechanism
         self.context = context
+        self.needs_keys = context == Context.LN_CIPHERED or mechanism in (Mechanism.HLS_GMAC, Mechanism.HLS_SHA256)
         self._list: tuple[ObjectTree, Data] | None = None
 
     def secret_of(self, device: Device) -> bytes:

@@ -18,7 +18,7 @@ from typing import ClassVar, Final
 from emulator.codecs.action import ActionResult
 from emulator.codecs.axdr import Data, Tag, array, enum, octet_string
 from emulator.codecs.get import DataAccessResult
-from emulator.dlms.cosem import AccessRefused, ActionRefused, CosemObject, Device, computed, constant
+from emulator.dlms.cosem import AccessRefused, ActionRefused, CosemObject, Device, Key, computed, constant
 from emulator.errors import CryptoError, NoKeyError
 from emulator.kernel.effects import Instant
 
@@ -49,7 +49,14 @@ class SecuritySetup(CosemObject):
     """Attributes: 2 policy, 3 suite, 4 client system title, 5 server system title; version 1 also 6 certificates
     (none). Methods: 1 security activate, 2 key transfer."""
 
-    __slots__ = ("_default_policy", "_master_changes", "_reset_counters", "client_sap")
+    __slots__ = (
+        "_default_policy",
+        "_default_required",
+        "_master_changes",
+        "_policy_key",
+        "_reset_counters",
+        "client_sap",
+    )
     class_id: ClassVar[int] = 64
     methods: ClassVar[Mapping[int, str]] = {1: "security_activate", 2: "key_transfer"}
 
@@ -78,17 +85,22 @@ class SecuritySetup(CosemObject):
             attributes.append(constant(array(())))
         super().__init__(logical_name, attributes, name=name, version=version)
         self._default_policy = policy
+        self._default_required = required(version, policy)
+        self._policy_key: Key = (self.class_id, self.logical_name, _POLICY)
         self.client_sap = client_sap
         self._master_changes = master_key_changes
         self._reset_counters = reset_counters
 
     def policy(self, device: Device) -> int:
         """The policy in force on `device`."""
-        if device.deviations:
-            kept = self.recall(device, _POLICY)
-            if kept is not None:
-                return int(kept.value)
-        return self._default_policy
+        kept = device.deviations.get(self._policy_key)
+        return self._default_policy if kept is None else int(kept.value)
+
+    def required(self, device: Device) -> int:
+        """The security control bits that a request must carry on `device`; asked for every request, so that the usual
+        answer is made beforehand."""
+        kept = device.deviations.get(self._policy_key)
+        return self._default_required if kept is None else required(self.version, int(kept.value))
 
     def _context(self, device: Device) -> int:
         index = device.contexts.get(self.client_sap)
