@@ -19,6 +19,8 @@ VERBS: Final = {
     "migrate": "migrate an estate in virtual time, and audit it",
     "estate": "import, validate and show estates",
     "state": "export, import and show the state an estate was left in",
+    "serve": "serve an estate on real sockets",
+    "keys": "print the keys and addresses of an installation's devices",
     "decode": "show any frame as a tree, decrypted when given keys",
 }
 

@@ -5,6 +5,7 @@ keeps what it has received within its own bounds and asks for a turn; turns go r
 floods waits for its own sake alone. How many may be there at once is bounded for each home and in total.
 """
 
+import asyncio
 import json
 import sys
 import time
@@ -24,19 +25,33 @@ class Visitor(Protocol):
         ...
 
 
+class Guest(Protocol):
+    """A connection, as far as the gate has to end it."""
+
+    def part(self) -> None:
+        """Close, once what was written has left."""
+        ...
+
+    def cut(self) -> None:
+        """Close at once."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much a client may ask of the shell. Times in real seconds, sizes in bytes.
 
     `frame`: of one wrapper frame with its header; far above what the modelled link carries. `idle_s`: a connection on
     which nothing comes is closed; `frame_s`: and so is one that began a frame and does not end it, or that does not
-    take its answers. `udp_peers`: peers remembered, and with them their associations."""
+    take its answers; `hdlc_idle_s`: a link on an optical head ends after so long without a frame. `udp_peers`: peers
+    remembered, and with them their associations."""
 
     frame: int = 4_096
     connections: int = 4_096
     connections_each: int = 64
     idle_s: float = 600.0
     frame_s: float = 30.0
+    hdlc_idle_s: float = 120.0
     udp_peers: int = 4_096
     udp_idle_s: float = 300.0
     udp_queue: int = 16
@@ -79,31 +94,47 @@ class Gate:
         self.log = log
         self.poke = poke
         self.counts: Counter[str] = Counter()
-        self.open = 0
+        self.guests: set[Guest] = set()
         """Connections now."""
         self._each: dict[int, int] = {}
+        self._empty = asyncio.Event()
         self._turns: deque[Visitor] = deque()
         self._waiting: set[int] = set()
 
-    def enter(self, installation: int) -> bool:
+    def enter(self, installation: int, guest: Guest) -> bool:
         """A connection to a home; False when there are too many. Every True is followed by one `leave`."""
         each = self._each.get(installation, 0)
-        if self.open >= self.limits.connections or each >= self.limits.connections_each:
+        if len(self.guests) >= self.limits.connections or each >= self.limits.connections_each:
             self.turn_away("too-many", installation=installation)
             return False
-        self.open += 1
+        self.guests.add(guest)
         self._each[installation] = each + 1
         self.counts["connections"] += 1
         return True
 
-    def leave(self, installation: int) -> None:
+    def leave(self, installation: int, guest: Guest) -> None:
         """A connection is gone."""
-        self.open -= 1
+        self.guests.discard(guest)
         left = self._each[installation] - 1
         if left:
             self._each[installation] = left
         else:
             del self._each[installation]
+        if not self.guests:
+            self._empty.set()
+
+    async def farewell(self, patience_s: float) -> None:
+        """End all connections: in peace first, and those that will not go after a while at once."""
+        if not self.guests:
+            return
+        self._empty.clear()
+        for guest in tuple(self.guests):
+            guest.part()
+        try:
+            await asyncio.wait_for(self._empty.wait(), patience_s)
+        except TimeoutError:
+            for guest in tuple(self.guests):
+                guest.cut()
 
     def turn_away(self, why: str, **detail: Any) -> None:
         """Count and note somebody or something that is not let in."""

@@ -12,8 +12,11 @@ from emulator.fleet.installation import KEYED, DeviceSpec
 from emulator.headend.services import INVOCATION_COUNTER
 from emulator.shell.live_cell import LiveCell
 
-MECHANISMS: Final = {"none": 0, "low": 1, "gmac": 5}
-"""COSEM mechanism ids by their word in a profile."""
+_OF_KEYED: Final = (
+    *("host", "port", "transport", "client_sap", "server_sap", "public_sap", "mechanism", "policy", "password"),
+    *("client_system_title", "server_system_title", "ek", "ak", "kek", "invocation_counter"),
+)
+"""What a device with keys has and a display has not."""
 
 _NAMED: Final = ".".join(str(byte) for byte in INVOCATION_COUNTER.logical_name)
 
@@ -27,7 +30,7 @@ def devices(cell: LiveCell, installation: int, host: str, port: int) -> list[dic
 def _facts(cell: LiveCell, installation: int, spec: DeviceSpec, host: str, port: int) -> dict[str, Any]:
     found: dict[str, Any] = {"kind": spec.kind.name.lower(), "model": spec.model}
     if spec.kind not in KEYED:
-        return found | {"keys": "none"}
+        return found | dict.fromkeys(_OF_KEYED) | {"keys": "none"}
     profile = registry.model(spec.model).profile
     security, addressing = profile.security, profile.addressing
     index = cell.ensure_keys(installation, spec.kind)

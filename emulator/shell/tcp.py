@@ -68,7 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         if found is None:
             self.gate.turn_away("not-ours", called=called)
             self.transport.abort()
-        elif not self.gate.enter(found):
+        elif not self.gate.enter(found, self):
             self.transport.abort()
         else:
             self.installation = found
@@ -84,7 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.installation >= 0:
             installation, self.installation = self.installation, -1
             self.closed()
-            self.gate.leave(installation)
+            self.gate.leave(installation, self)
             self.gate.poke()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -123,6 +123,14 @@ class Connection(asyncio.BufferedProtocol):
         """End the connection for a reason that is noted."""
         self.gate.turn_away(why, installation=self.installation, **detail)
         self._filled = 0
+        self.transport.abort()
+
+    def part(self) -> None:
+        """Close, once what was written has left."""
+        self.transport.close()
+
+    def cut(self) -> None:
+        """Close at once."""
         self.transport.abort()
 
     def consume(self, count: int) -> bytes:
