@@ -168,7 +168,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise InputError(f"{path}: was written by a newer version (format {version}, here {FORMAT}); use that one")
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise InputError(f"{path}: is damaged ({verdict}); {CURE}")
+        raise InputError(f"{path}: is damaged ({' '.join(verdict.split())}); {CURE}")
 
 
 def _refusal(path: Path, error: sqlite3.DatabaseError) -> InputError:

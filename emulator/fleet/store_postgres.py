@@ -56,7 +56,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "application_name": "smets1",
 }
 _TIMEOUTS: Final = (
-    "SET synchronous_commit = on; SET statement_timeout = '30s'; SET lock_timeout = '5s'; "
+    "SET synchronous_commit = on; SET statement_timeout = '30s'; SET lock_timeout = '500ms'; "
     "SET idle_in_transaction_session_timeout = '60s'"
 )
 
@@ -108,8 +108,10 @@ class PostgresStore:
             self._connection = connection
             connection.execute(_TIMEOUTS)
             if self._writing:
-                row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
-                if row is None or not row[0]:
+                # A server needs a moment to see that a process is gone: hence a wait, if a short one.
+                try:
+                    connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+                except psycopg.errors.LockNotAvailable:
                     self._locked_out(connection)
             return connection
 
@@ -238,6 +240,9 @@ class PostgresStore:
         self.close()
 
     def close(self) -> None:
+        if self._connection is not None and self._writing:
+            with suppress(psycopg.Error):
+                self._connection.execute("SELECT pg_advisory_unlock_all()")
         self._drop()
 
     def __enter__(self) -> "PostgresStore":
