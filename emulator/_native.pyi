@@ -139,6 +139,21 @@ class _Lib:
     ) -> int: ...
     def sm_esp_open(self, sa: CData, packet: _Bytes, length: int, out: CData, room: int) -> int: ...
     def sm_sa_state(self, sa: CData, out: CData) -> int: ...
+    def sm_tunnel_set(self, sa: CData, outer: _Bytes, inner: _Bytes) -> int: ...
+    def sm_tunnel_seal(
+        self,
+        sa: CData,
+        source: int,
+        destination: int,
+        source_port: int,
+        destination_port: int,
+        identification: int,
+        frame: _Bytes,
+        length: int,
+        out: CData,
+        room: int,
+    ) -> int: ...
+    def sm_tunnel_open(self, sa: CData, packet: _Bytes, length: int, out: CData, room: int) -> int: ...
     def sm_gcm_seal(
         self,
         key: _Bytes,

@@ -7,6 +7,7 @@ the association is spent. One association serves one direction, because both end
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Final, NamedTuple, NoReturn, Self
 
 from emulator.crypto.store import Key
@@ -25,6 +26,19 @@ class SaState(NamedTuple):
     sequence: int
     top: int
     window: int
+
+
+class Whole(NamedTuple):
+    """A frame's whole way through a tunnel in one call: UDP, IPv4, ESP and IPv4 put on or taken off together.
+
+    Both only ever say yes. None: not the ordinary whole good case, and nothing has moved, neither sequence number nor
+    window; go the long way, which knows why.
+    """
+
+    seal: Callable[[int, int, int, int, bytes, int], bytes | None]
+    """(source address, destination address, source port, destination port, frame, identification) to packet."""
+    open: Callable[[bytes], tuple[int, int, int, int, bytes] | None]
+    """Packet to (source address, destination address, source port, destination port, frame)."""
 
 
 class SaBase(ABC):
@@ -50,6 +64,14 @@ class SaBase(ABC):
         (old or seen sequence number; `expected` is the lowest one the window reaches), TagError, and UsageError when
         this association has sealed packets. Only a good ICV moves the window.
         """
+
+    def whole(self, outer: bytes, inner: bytes) -> Whole | None:
+        """Packets with all their headers in one call, or None where this core has no such call.
+
+        The headers are those all packets have in common, as they stand around nothing: `outer` IPv4 (20 bytes),
+        `inner` IPv4 and UDP (28). Raises UsageError when they are not that.
+        """
+        return None
 
     @abstractmethod
     def state(self) -> SaState:

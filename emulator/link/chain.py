@@ -12,28 +12,34 @@ what was offered first also arrives first, and the tunnel's replay window never 
 A hub's address is a base plus its installation number and is all the link knows about who lives where.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from emulator.codecs.codec import current
 from emulator.errors import CounterExhaustedError, EmulatorError, FrameError, ReplayError, TagError
 from emulator.kernel.chance import draw
 from emulator.kernel.effects import Instant
 from emulator.link import datagram as datagrams
+from emulator.link.datagram import Datagram
 from emulator.link.kinds import kind as kind_named
 from emulator.link.log import DeliveryLog
 from emulator.link.outages import Outages
 from emulator.link.profile import STANDARD, Direction, LinkProfile
-from emulator.link.stage import Leg, Reason, Refused
+from emulator.link.stage import Leg, Reason, Refused, Stage
 
 DOWN: Final = Direction.DOWN
 UP: Final = Direction.UP
 _LOSS: Final = ("link.loss.down", "link.loss.up")
 
 
-@dataclass(slots=True)
-class Delivered:
-    """A frame at the receiving side. Addresses are IPv4 addresses as ints; `installation` is whose hub it concerns."""
+class Delivered(Struct, gc=False):
+    """A frame at the receiving side. Addresses are IPv4 addresses as ints; `installation` is whose hub it concerns.
+
+    One is made for every packet, and a `Struct` costs a third of a dataclass.
+    """
 
     installation: int
     source_ip: int
@@ -52,6 +58,8 @@ class Refusal:
 
 
 Offered: TypeAlias = list[tuple[int, bytes]]
+_Seal: TypeAlias = Callable[[int, int, int, int, bytes, int], bytes | None]
+_Open: TypeAlias = Callable[[bytes], Datagram | None]
 
 
 class Recorder(Protocol):
@@ -66,12 +74,49 @@ class Recorder(Protocol):
         ...
 
 
+class Gateways:
+    """The two ends of one direction, without anything of the link between them.
+
+    `seal` and `open` are tried first; None from one of them means that the stages are to be asked, `seal_by_stages` and
+    `open_by_stages`, which give the packet or the reason against it. Where there is no shorter way they are the same.
+    """
+
+    __slots__ = ("open", "open_by_stages", "seal", "seal_by_stages", "stages")
+
+    def __init__(self, stages: Sequence[Stage], ttl: int, lean: bool) -> None:
+        """`lean`: the fast rung, whose twins and calls make the packets of the definitions in fewer steps."""
+        self.stages = stages
+        build = datagrams.build_lean if lean else datagrams.build_through_codecs
+        parse = datagrams.parse_lean if lean else datagrams.parse_through_codecs
+        wraps = tuple(stage.wrap for stage in stages)
+        unwraps = tuple(stage.unwrap for stage in reversed(stages))
+
+        def seal_by_stages(
+            source: int, destination: int, source_port: int, destination_port: int, frame: bytes, identification: int
+        ) -> bytes:
+            packet = build(source, destination, source_port, destination_port, frame, identification, ttl)
+            for wrap in wraps:
+                packet = wrap(packet)
+            return packet
+
+        def open_by_stages(packet: bytes) -> Datagram:
+            for unwrap in unwraps:
+                packet = unwrap(packet)
+            return parse(packet)
+
+        self.seal_by_stages = seal_by_stages
+        self.open_by_stages = open_by_stages if unwraps else parse
+        whole = stages[0].whole() if lean and len(stages) == 1 else None
+        self.seal: _Seal = seal_by_stages if whole is None else whole.seal
+        self.open: _Open = self.open_by_stages if whole is None else whole.open
+
+
 class Chain:
     """One cell's core link, both directions and both ends. `now` never goes back within a direction."""
 
     __slots__ = (
-        "_arrivals", "_base", "_build", "_cosem", "_frame_max", "_head_end", "_parse", "_span", "_stages", "_unwraps",
-        "_wraps", "cell", "kind", "log", "outages", "profile", "seed", "tap",
+        "_arrivals", "_base", "_cosem", "_frame_max", "_gateways", "_head_end", "_loss", "_open_down", "_open_up",
+        "_propagation", "_seals", "_span", "_ways", "cell", "kind", "log", "outages", "profile", "seed", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -84,9 +129,12 @@ class Chain:
         self.profile = profile
         self.tap = tap
         self.log = DeliveryLog()
+        self._ways = self.log.ways
+        lean = current() == "fast"
         stages = [[make(Leg(seed, cell, way, profile)) for make in self.kind.stages] for way in Direction]
-        self._wraps = tuple(tuple(stage.wrap for stage in way) for way in stages)
-        self._unwraps = tuple(tuple(stage.unwrap for stage in reversed(way)) for way in stages)
+        self._gateways = tuple(Gateways(way, profile.ttl, lean) for way in stages)
+        self._seals = tuple(one.seal for one in self._gateways)
+        self._open_down, self._open_up = (one.open for one in self._gateways)
         overhead = sum(stage.overhead for stage in stages[0]) + datagrams.HEADER_BYTES
         self._frame_max = min(profile.mtu, 65_535) - overhead
         rate = profile.outages_per_day
@@ -98,9 +146,8 @@ class Chain:
         self._base = profile.hub_base
         self._span = profile.hub_span
         self._cosem = profile.cosem_port
-        lean = current() == "fast"
-        self._build = datagrams.build_lean if lean else datagrams.build_through_codecs
-        self._parse = datagrams.parse_lean if lean else datagrams.parse_through_codecs
+        self._propagation = profile.propagation_us
+        self._loss = profile.loss
 
     def offer_down(
         self, installation: int, source_port: int, destination_port: int, frame: bytes, now: Instant, number: int
@@ -131,37 +178,33 @@ class Chain:
     def deliver_down(self, packet: bytes, now: Instant) -> Delivered | Refusal:
         """At the operator's gateway."""
         try:
-            inner = packet
-            for unwrap in self._unwraps[0]:
-                inner = unwrap(inner)
-            source, destination, source_port, destination_port, frame = self._parse(inner)
+            opened = self._open_down(packet)
+            source, destination, source_port, destination_port, frame = (
+                opened or self._gateways[0].open_by_stages(packet)
+            )
             installation = destination - self._base
             if not 0 <= installation < self._span:
                 raise Refused("selector", f"{destination:#010x} is not a hub's address")
         except (FrameError, TagError, ReplayError, Refused) as error:
             return self._refuse(DOWN, packet, now, error)
-        log = self.log
-        log.delivered(0, packet, now)
-        if destination_port == self._cosem:
-            log.asked(installation, source_port)
+        conversation = installation << 16 | source_port if destination_port == self._cosem else -1
+        self.log.delivered(0, packet, now, conversation)
         return Delivered(installation, source, source_port, destination_port, frame, destination)
 
     def deliver_up(self, packet: bytes, now: Instant) -> Delivered | Refusal:
         """At the data centre's gateway."""
         try:
-            inner = packet
-            for unwrap in self._unwraps[1]:
-                inner = unwrap(inner)
-            source, destination, source_port, destination_port, frame = self._parse(inner)
+            opened = self._open_up(packet)
+            source, destination, source_port, destination_port, frame = (
+                opened or self._gateways[1].open_by_stages(packet)
+            )
             installation = source - self._base
             if not 0 <= installation < self._span:
                 raise Refused("selector", f"{source:#010x} is not a hub's address")
         except (FrameError, TagError, ReplayError, Refused) as error:
             return self._refuse(UP, packet, now, error)
-        log = self.log
-        log.delivered(1, packet, now)
-        if source_port == self._cosem:
-            log.answered(installation, destination_port)
+        conversation = installation << 16 | destination_port if source_port == self._cosem else -1
+        self.log.delivered(1, packet, now, conversation)
         return Delivered(installation, source, source_port, destination_port, frame, destination)
 
     def _offer(
@@ -176,24 +219,26 @@ class Chain:
         now: Instant,
         number: int,
     ) -> Offered:
-        profile = self.profile
-        self.log.ways[direction].offered += 1
+        self._ways[direction].offered += 1
         if len(frame) > self._frame_max:
             return self._lose(direction, b"", now, "too big")
-        packet = self._build(source, destination, source_port, destination_port, frame, number & 0xFFFF, profile.ttl)
+        identification = number & 0xFFFF
         try:
-            for wrap in self._wraps[direction]:
-                packet = wrap(packet)
+            packet = self._seals[direction](source, destination, source_port, destination_port, frame, identification)
+            if packet is None:
+                packet = self._gateways[direction].seal_by_stages(
+                    source, destination, source_port, destination_port, frame, identification
+                )
         except CounterExhaustedError:
-            return self._lose(direction, packet, now, "exhausted")
+            return self._lose(direction, b"", now, "exhausted")
         arrivals = self._arrivals
-        arrival = now + profile.propagation_us
+        arrival = now + self._propagation
         if arrival <= arrivals[direction]:
             arrival = arrivals[direction] + 1
         outages = self.outages
         if (now < outages.clear_from or arrival > outages.clear_to) and outages.strikes(now, arrival):
             return self._lose(direction, packet, now, "outage")
-        if profile.loss and draw(self.seed, _LOSS[direction], installation, number) < profile.loss:
+        if self._loss and draw(self.seed, _LOSS[direction], installation, number) < self._loss:
             return self._lose(direction, packet, now, "loss")
         arrivals[direction] = arrival
         if self.tap is not None:

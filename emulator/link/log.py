@@ -60,33 +60,25 @@ class DeliveryLog:
         way.refused += 1
         way.refused_by[reason] = way.refused_by.get(reason, 0) + 1
 
-    def delivered(self, direction: int, packet: bytes, now: Instant) -> None:
+    def delivered(self, direction: int, packet: bytes, now: Instant, conversation: int = -1) -> None:
+        """A packet arrived. `conversation`, if not negative, is whose request (down) or answer (up) it carries: any
+        number that is the same for both. An answer that no request was seen for counts for nothing."""
         self.ways[direction].delivered += 1
         packets = self._packets
         packets.append(packet)
         self._instants.append(now << 1 | direction)
+        if conversation >= 0:
+            opened = self._open
+            if not direction:
+                opened[conversation] = opened.get(conversation, 0) + 1
+            elif left := opened.pop(conversation, 0):
+                self.exchanges += 1
+                if left > 1:
+                    opened[conversation] = left - 1
         if len(packets) == _BLOCK:
             self._hash.update(self._block())
             packets.clear()
             self._instants.clear()
-
-    def asked(self, installation: int, port: int) -> None:
-        """A request from `port` reached the operator's side."""
-        key = installation << 16 | port
-        opened = self._open
-        opened[key] = opened.get(key, 0) + 1
-
-    def answered(self, installation: int, port: int) -> None:
-        """Something from the COSEM port reached `port` at the data centre."""
-        key = installation << 16 | port
-        left = self._open.get(key)
-        if left is None:
-            return
-        self.exchanges += 1
-        if left == 1:
-            del self._open[key]
-        else:
-            self._open[key] = left - 1
 
     @property
     def unanswered(self) -> int:

@@ -73,6 +73,9 @@ class LabelStack:
             raise Refused("ttl", "the transport label's TTL is used up")
         return stack.payload
 
+    def whole(self) -> None:
+        return None
+
     def _built(self, packet: bytes) -> bytes:
         """The whole packet, by the codecs."""
         stack = tuple(Label(value, 0, self._ttl) for value in self._values)

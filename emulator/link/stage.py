@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
+from emulator.crypto.esp_sa import Whole
 from emulator.errors import EmulatorError
 from emulator.link.profile import Direction, LinkProfile
 
@@ -62,6 +63,11 @@ class Stage(Protocol):
 
     def unwrap(self, packet: bytes) -> bytes:
         """At the receiving gateway. Raises FrameError, CryptoError or Refused."""
+        ...
+
+    def whole(self) -> Whole | None:
+        """This stage and the frame's datagram below it in one call, if there is one: the same packets and the same
+        state as `wrap` and `unwrap`, which are still asked whenever that call gives None."""
         ...
 
 

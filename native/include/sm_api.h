@@ -91,6 +91,19 @@ int64_t sm_esp_open(sm_sa *sa, const uint8_t *packet, size_t length, uint8_t *ou
 /* sequence to be sent next, top, window. */
 int sm_sa_state(const sm_sa *sa, uint64_t *out);
 
+/* A tunnel's packet with all its headers, IPv4 | ESP | IPv4 | UDP | frame, one call each way. These calls only ever say
+ * yes: whatever is not ordinary, whole and good is refused (any negated status) with neither counter nor window moved,
+ * for the caller to find out why with the calls above. Addresses and ports are numbers. */
+/* The headers all packets have in common, as they stand around nothing: outer IPv4 (20 bytes), inner IPv4 and UDP
+ * (28, without addresses, identification and ports). */
+int sm_tunnel_set(sm_sa *sa, const uint8_t *outer, const uint8_t *inner);
+/* The packet's length. */
+int64_t sm_tunnel_seal(sm_sa *sa, uint32_t source, uint32_t destination, uint32_t source_port,
+                       uint32_t destination_port, uint32_t identification, const uint8_t *frame, size_t length,
+                       uint8_t *out, size_t room);
+/* The inner packet's length; it is in out, checked: its addresses at 12, its ports at 20, its frame at 28. */
+int64_t sm_tunnel_open(sm_sa *sa, const uint8_t *packet, size_t length, uint8_t *out, size_t room);
+
 /* Given keys: no context, no counter. */
 int sm_gcm_seal(const uint8_t *key, size_t key_length, const uint8_t *iv, const uint8_t *aad, size_t aad_length,
                 const uint8_t *text, size_t length, uint8_t *out, size_t tag_length);

@@ -66,5 +66,5 @@ const char *sm_selected(void)
 
 int sm_interface(void)
 {
-    return 1;
+    return 2;
 }

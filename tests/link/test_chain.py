@@ -12,7 +12,7 @@ from emulator.codecs import codec
 from emulator.crypto.esp_sa import Sa, SaState
 from emulator.errors import FrameError, InputError
 from emulator.kernel.time import DAY, SECOND
-from emulator.link.chain import Chain, Delivered, Refusal
+from emulator.link.chain import Chain, Delivered, Gateways, Refusal
 from emulator.link.esp import Tunnel
 from emulator.link.kinds import DEFAULT, KINDS
 from emulator.link.profile import Direction, LinkProfile
@@ -290,7 +290,9 @@ def test_a_spent_association_sends_no_more() -> None:
     agreed, _ = pair(1, 0, QUIET)
     stage = Tunnel(Leg(1, 0, Direction.DOWN, QUIET))
     stage._outbound = Sa(agreed.spi, agreed.key, agreed.salt, state=SaState(2**32 - 1, 0, 0))
-    chain._wraps = ((stage.wrap,), chain._wraps[1])
+    spent = Gateways([stage], QUIET.ttl, codec.current() == "fast")
+    chain._gateways = (spent, chain._gateways[1])
+    chain._seals = (spent.seal, chain._seals[1])
     assert isinstance(chain.deliver_down(down(chain), NOON), Delivered)
     assert chain.offer_down(5, 4059, 4059, FRAME, NOON, 1) == []
     assert chain.log.ways[0].lost_by == {"exhausted": 1}

@@ -159,6 +159,101 @@ static void packets(size_t key_length)
     free(key);
 }
 
+#ifndef SM_CHECK_SECRETS
+/* The header of an outer packet of this many bytes. */
+static void outer_header(uint8_t *packet, const uint8_t *common, size_t total)
+{
+    uint32_t sum = (uint32_t)total;
+    memcpy(packet, common, 20);
+    memset(packet + 10, 0, 2);
+    memset(packet + 2, 0, 2);
+    for (int i = 0; i < 20; i += 2)
+        sum += (uint32_t)packet[i] << 8 | packet[i + 1];
+    sum = ~((sum & 0xFFFF) + (sum >> 16));
+    packet[2] = (uint8_t)(total >> 8);
+    packet[3] = (uint8_t)total;
+    packet[10] = (uint8_t)(sum >> 8);
+    packet[11] = (uint8_t)sum;
+}
+
+/* Authentic packets around anything but a datagram: refused, and the window stands. */
+static void oddities(sm_sa *out, sm_sa *into, const uint8_t *outer)
+{
+    uint64_t before[3], after[3];
+    CHECK(sm_sa_state(into, before) == SM_OK);
+    for (size_t length = 0; length < 80; length++) {
+        uint8_t *inner = block(length, 0x45), *sealed = block(length + 64, 0);
+        const int64_t size = sm_esp_seal(out, inner, length, length % 7 == 0 ? 59 : 4, sealed, length + 64);
+        CHECK(size > 0);
+        const size_t total = 20 + (size_t)size;
+        uint8_t *exact = block(total, 0), *opened = block(total - 20, 0);
+        outer_header(exact, outer, total);
+        memcpy(exact + 20, sealed, (size_t)size);
+        CHECK(sm_tunnel_open(into, exact, total, opened, total - 20) == -SM_FRAME);
+        CHECK(all_zero(opened, length));
+        CHECK(sm_esp_open(into, exact + 20, (size_t)size, opened, (size_t)size) > 0);
+        CHECK(sm_sa_state(into, after) == SM_OK && after[1] == before[1] + length + 1);
+        free(inner);
+        free(sealed);
+        free(exact);
+        free(opened);
+    }
+}
+#endif
+
+/* Whole packets: frames are secret, addresses and ports are not. */
+static void tunnels(size_t key_length)
+{
+    static const uint8_t outer[20] = {0x45, 0, 0, 20, 0, 0, 0x40, 0, 64, 50, 0, 0, 198, 18, 0, 1, 198, 19, 0, 1};
+    static const uint8_t inner[28] = {0x45, 0, 0, 28, 0, 0, 0x40, 0, 63, 17};
+    enum { AROUND = 20 + 16 + 28 + 3 + 2 + 16 };
+    uint8_t *key = secret(key_length, 2);
+    sm_sa *out = sm_sa_new(1, key, key_length, salt, 1, 0, 0), *into = sm_sa_new(1, key, key_length, salt, 1, 0, 0);
+    CHECK(out != NULL && into != NULL);
+    CHECK(sm_tunnel_open(into, outer, sizeof outer, key, 0) == -SM_USAGE); /* nothing agreed yet */
+    CHECK(sm_tunnel_set(out, inner, inner) == -SM_USAGE && sm_tunnel_set(out, outer, outer) == -SM_USAGE);
+    CHECK(sm_tunnel_set(out, outer, inner) == SM_OK && sm_tunnel_set(into, outer, inner) == SM_OK);
+    for (size_t length = 0; length < LONGEST; length += 1 + length / 16) {
+        uint8_t *frame = secret(length, 0xFF), *packet = block(length + AROUND, 0);
+        CHECK(sm_tunnel_seal(out, 1, 2, 3, 4, 5, frame, length, packet, length + AROUND - 1) == -SM_USAGE);
+        CHECK(sm_tunnel_seal(out, 1, 2, 0x10000, 4, 5, frame, length, packet, length + AROUND) == -SM_USAGE);
+        const int64_t size = sm_tunnel_seal(out, 1, 2, 3, 4, 5, frame, length, packet, length + AROUND);
+        CHECK(size > 0);
+        PUBLIC(packet, (size_t)size);
+#ifndef SM_CHECK_SECRETS /* what was authentic may be looked at */
+        const size_t total = (size_t)size;
+        uint8_t *exact = block(total, 0), *opened = block(total - 20, 0);
+        memcpy(exact, packet, total);
+        for (size_t at = 0; at < total; at++) {
+            exact[at] ^= 0x40;
+            CHECK(sm_tunnel_open(into, exact, total, opened, total - 20) < 0);
+            CHECK(all_zero(opened, total - 20));
+            exact[at] ^= 0x40;
+        }
+        for (size_t cut = 0; cut < total; cut++) {
+            uint8_t *less = block(cut, 0);
+            memcpy(less, exact, cut);
+            CHECK(sm_tunnel_open(into, less, cut, opened, total - 20) < 0);
+            free(less);
+        }
+        CHECK(sm_tunnel_open(into, exact, total, opened, total - 21) == -SM_USAGE);
+        CHECK(sm_tunnel_open(into, exact, total, opened, total - 20) == (int64_t)length + 28);
+        CHECK(memcmp(opened + 28, frame, length) == 0);
+        CHECK(sm_tunnel_open(into, exact, total, opened, total - 20) == -SM_REPLAY);
+        free(exact);
+        free(opened);
+#endif
+        free(frame);
+        free(packet);
+    }
+#ifndef SM_CHECK_SECRETS
+    oddities(out, into, outer);
+#endif
+    sm_sa_free(out);
+    sm_sa_free(into);
+    free(key);
+}
+
 static void batches(sm_store *store)
 {
     enum { COUNT = 40 };
@@ -202,6 +297,8 @@ int main(int count, char **arguments)
     keys(store, 32);
     packets(16);
     packets(32);
+    tunnels(16);
+    tunnels(32);
     batches(store);
     sm_store_free(store);
     free(ek);

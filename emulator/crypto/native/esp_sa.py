@@ -1,9 +1,10 @@
 """ESP packets of the compiled core; the promise is in `emulator.crypto.esp_sa_base`."""
 
+from struct import Struct
 from typing import Final
 
 from emulator._native import ffi, lib
-from emulator.crypto.esp_sa_base import PACKET_MAX, SaBase, SaState, check, malformed
+from emulator.crypto.esp_sa_base import PACKET_MAX, SaBase, SaState, Whole, check, malformed
 from emulator.crypto.layout import OK, REPLAY, USAGE, refusal
 from emulator.crypto.native.pointers import pointer
 from emulator.crypto.store import Key
@@ -11,7 +12,18 @@ from emulator.errors import EmulatorError, FrameError, UsageError
 
 _seal = lib.sm_esp_seal
 _open = lib.sm_esp_open
+_tunnel_seal = lib.sm_tunnel_seal
+_tunnel_open = lib.sm_tunnel_open
 _FIRST_ROOM: Final = 4096
+
+OUTER_BYTES: Final = 20
+INNER_BYTES: Final = 28
+_SPARE: Final = 128
+"""More than all headers, padding and ICV of a packet together."""
+ENDS: Final = Struct(">12xIIHH")
+"""Addresses and ports of an inner packet."""
+
+_ends = ENDS.unpack_from
 
 
 class Sa(SaBase):
@@ -57,6 +69,51 @@ class Sa(SaBase):
         if answer < 0:
             raise self._refusal(-answer, packet)
         return answer >> 32, self._buffer[: answer & 0xFFFFFFFF]
+
+    def whole(self, outer: bytes, inner: bytes) -> Whole:
+        if len(outer) != OUTER_BYTES or len(inner) != INNER_BYTES:
+            raise UsageError("a tunnel takes an IPv4 header, and an IPv4 and a UDP header")
+        status = lib.sm_tunnel_set(self._handle, outer, inner)
+        if status != OK:
+            raise refusal(-status)
+        return Whole(self._seal_whole, self._open_whole)
+
+    def _seal_whole(
+        self, source: int, destination: int, source_port: int, destination_port: int, frame: bytes, identification: int
+    ) -> bytes | None:
+        length = len(frame)
+        if length + _SPARE > self._room:
+            self._grow(PACKET_MAX + _SPARE)
+        try:
+            size = _tunnel_seal(
+                self._handle,
+                source,
+                destination,
+                source_port,
+                destination_port,
+                identification,
+                frame,
+                length,
+                self._out,
+                self._room,
+            )
+        except (OverflowError, TypeError):
+            return None
+        return self._buffer[:size] if size > 0 else None
+
+    def _open_whole(self, packet: bytes) -> tuple[int, int, int, int, bytes] | None:
+        length = len(packet)
+        if length > self._room:
+            self._grow(PACKET_MAX + _SPARE)
+        try:
+            size = _tunnel_open(self._handle, packet, length, self._out, self._room)
+        except (OverflowError, TypeError):
+            return None
+        if size < 0:
+            return None
+        buffer = self._buffer
+        source, destination, source_port, destination_port = _ends(buffer)
+        return source, destination, source_port, destination_port, buffer[INNER_BYTES:size]
 
     def _refusal(self, status: int, packet: bytes) -> EmulatorError:
         if status == USAGE:
