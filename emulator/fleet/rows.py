@@ -107,6 +107,12 @@ class Rows:
         """All columns of the whole cell as an array of `ROW`, in the order of numbers: a copy, fit to be sent away."""
         return self._columns.copy()
 
+    def put_columns(self, columns: Column) -> None:
+        """Take back what `columns` gave. Raises UsageError for another cell's."""
+        if columns.shape != self._columns.shape or columns.dtype != ROW:
+            raise UsageError("these are not this cell's columns")
+        self._columns[:] = columns
+
     def column(self, name: str) -> Column:
         """A column of the whole cell; a view, in the order of numbers."""
         column: Column = self._columns[name]

@@ -322,7 +322,12 @@ class LiveEstate:
         askers = self._routes.get((installation, port, client, server))
         if askers is None:
             return False
-        line = askers.waiting.popitem(last=False)[1] if askers.waiting else askers.last
+        if askers.waiting:
+            line: Line | None = askers.waiting.popitem(last=False)[1]
+        elif installation in self.cell(installation).desk.running:
+            return False  # the emulator's own head end is in conversation there, and nobody outside waits
+        else:
+            line = askers.last
         if line is None:
             return False
         self._replies.append((line, frame))

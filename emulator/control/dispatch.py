@@ -1,0 +1,60 @@
+"""One door for every wish: an order comes in, plain data or a task comes out, or a `WishError` that says what to do.
+
+Handlers are found by the command's class (`registry`); their modules are imported here, and nothing else has to know of
+a new one. What the engine below says no to in its own words is turned into the same three parts.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from emulator.commands import Command
+from emulator.control import errands, migration, wishes
+from emulator.control.desk import Desk
+from emulator.control.errors import NotNowError, WishError
+from emulator.control.registry import HANDLERS
+from emulator.control.tasks import Task
+from emulator.errors import InputError, UsageError
+from emulator.kernel.machine import Party
+
+__all__ = ["Order", "carry_out", "errands", "migration", "plain", "wishes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command and what it is addressed to, as far as its scope says."""
+
+    command: Command
+    installation: int | None = None
+    party: Party | None = None
+
+
+def carry_out(desk: Desk, order: Order) -> Any | Task[Any]:
+    """What the command answers, or the task that will. Raises WishError.
+
+    What changed is durable when this returns."""
+    command = order.command
+    address: list[Any] = []
+    if command.scope != "estate":
+        assert order.installation is not None, "the door gives an installation"
+        desk.home(order.installation)
+        address.append(order.installation)
+    if command.scope == "device":
+        assert order.party is not None, "the door gives a device"
+        desk.spec(order.installation or 0, order.party)
+        address.append(order.party)
+    try:
+        answer = HANDLERS[type(command)](desk, command, *address)
+        if not command.reads and desk.live.uncommitted:
+            desk.live.commit()
+    except WishError:
+        raise
+    except (InputError, UsageError) as error:
+        raise NotNowError(str(error), type(command).__name__, "look at the estate's state and ask again") from error
+    return answer
+
+
+def plain(answer: Any) -> Any:
+    """An answer as dicts, lists, numbers and texts."""
+    return msgspec.to_builtins(answer)
