@@ -90,6 +90,7 @@ class CommunicationsHub(CosemDevice):
         "_poll_us",
         "_radio",
         "_waiting",
+        "habits",
         "network",
     )
 
@@ -103,6 +104,8 @@ class CommunicationsHub(CosemDevice):
         seed: int,
         state: bytes,
     ) -> None:
+        self.habits: Hub = needed(model.profile.hub)
+        """The hub's section of the profile."""
         self.network = Network(home, model.profile, seed)
         self._radio = Radio()
         self._bell: Instant = NEVER
@@ -113,11 +116,6 @@ class CommunicationsHub(CosemDevice):
         self._mirror_server: Server | None = None
         self._kept_mirror: Any = None
         super().__init__(model, home, spec, store, contexts, seed, state)
-
-    @property
-    def habits(self) -> Hub:
-        """The hub's section of the profile."""
-        return needed(self.model.profile.hub)
 
     def made_of(self) -> Kit:
         return _kit(self.model.profile)
@@ -279,7 +277,7 @@ class CommunicationsHub(CosemDevice):
             self.note("hub.not-attached", len(frame))
             return
         radio.heard = now
-        if len(frame) > needed(profile.hub).receive_buffer:
+        if len(frame) > self.habits.receive_buffer:
             self.note("hub.overrun", len(frame))
             return
         try:
@@ -290,7 +288,9 @@ class CommunicationsHub(CosemDevice):
         destination = wrapper.destination
         party = self.network.saps.get(destination)
         if party is not None:
-            if self._reachable(party, wrapper, now):
+            if self.network.is_lost(party, now):
+                self._answer_for(party, wrapper, now)
+            else:
                 self._expect(party, now)
                 self._effects.append(Send(_PORTS[party], frame))
             return
@@ -304,10 +304,8 @@ class CommunicationsHub(CosemDevice):
         if answer is not None:
             self._effects.append(Send(WAN, WRAPPER.build(Wrapper(destination, wrapper.source, answer))))
 
-    def _reachable(self, party: Party, wrapper: Wrapper, now: Instant) -> bool:
-        """Whether a HAN device is in the network; if not, answer in its place."""
-        if not self.network.is_lost(party, now):
-            return True
+    def _answer_for(self, party: Party, wrapper: Wrapper, now: Instant) -> None:
+        """Answer in the place of a HAN device that has dropped out."""
         if int(party) not in self.network.lost:
             self.network.lost[int(party)] = now
             self.write_log(Log.EVENT, Event.HAN_LOST, now)
@@ -316,7 +314,6 @@ class CommunicationsHub(CosemDevice):
             ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
         )
         self._effects.append(Send(WAN, WRAPPER.build(Wrapper(wrapper.destination, wrapper.source, apdu))))
-        return False
 
     def _expect(self, party: Party, now: Instant) -> None:
         """Stay awake for the answer: a sleepy meter hears at its next poll only."""
@@ -361,6 +358,8 @@ class CommunicationsHub(CosemDevice):
             return
         radio.heard = now
         self._effects.append(Send(WAN, frame))
+        if not waiting:
+            self._arm()  # the bell may stand at the end of a long wait that is over
 
     # The home
 
