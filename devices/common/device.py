@@ -334,8 +334,8 @@ class CosemDevice:
         if now != self.now:
             self.now = now
             self._fresh = 0
-        self._effects = []
-        return self._effects
+        effects = self._effects = []
+        return effects
 
     def _catch_up(self, now: Instant) -> None:
         """Do what fell due since the last time, in order."""

@@ -31,7 +31,7 @@ from emulator.dlms.classes import (
 )
 from emulator.dlms.classes.push_setup import UDP, Column, Destination
 from emulator.dlms.classes.script_table import EXECUTE, Script, ScriptAction
-from emulator.dlms.cosem import AccessRefused, Attribute, CosemObject, Device, computed, obis
+from emulator.dlms.cosem import AccessRefused, Attribute, CosemObject, Device, Read, computed, obis
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import SECOND
 
@@ -60,7 +60,7 @@ def of(device: Device) -> CosemDevice:
 
 def value(read: Callable[[CosemDevice, Instant], Data]) -> Attribute:
     """A binding to something a `CosemDevice` knows."""
-    return computed(lambda device, now: read(of(device), now))
+    return computed(cast(Read, read))  # not a function around it: four calls a reading, of objects read all the time
 
 
 def device_name(device: CosemDevice) -> bytes:
@@ -115,7 +115,7 @@ def clock(profile: Profile) -> Clock:
     """The clock object, with the device's own crystal behind it."""
     return Clock(
         CLOCK,
-        drift=lambda device, now: of(device).crystal.error(now),
+        drift=lambda device, now: device.crystal.error(now),  # type: ignore[attr-defined]
         setting=_setting(profile.clock.adjust_limit_s),
     )
 

@@ -55,9 +55,8 @@ class Network:
 
     def is_lost(self, party: Party, now: Instant) -> bool:
         """Whether a device has dropped out."""
-        if self.watch is not None:
-            return self.watch(party, now) is JoinState.LOST
-        return self._found_lost(party)
+        watch = self.watch
+        return self._found_lost(party) if watch is None else watch(party, now) is JoinState.LOST
 
     def _found_lost(self, party: Party) -> bool:
         condition = self._home.condition

@@ -48,8 +48,9 @@ class WanDown:
             self._journal.note(now, installation, Party.HUB, Note("link.refused", (heard.reason, heard.detail)))
             return ()
         frame = heard.frame  # type: ignore[union-attr]
-        coverage = self._coverages.get(installation, COVERED)
-        return [(delay, frame) for delay in self._air.down(installation, now, number, coverage)]
+        delays = self._air.down(installation, now, number, self._coverages.get(installation, COVERED))
+        # A comprehension is a call of its own, and almost always there is one delay.
+        return [(delays[0], frame)] if len(delays) == 1 else [(delay, frame) for delay in delays]
 
     def arrive(self, installation: int, payload: bytes, now: Instant) -> tuple[int, Port, bytes] | None:
         return Party.HUB, WAN, payload
@@ -71,12 +72,10 @@ class WanUp:
 
     def carry(self, stage: int, installation: int, payload: bytes, now: Instant, number: int) -> Any:
         if stage == 0:
-            coverage = self._coverages.get(installation, COVERED)
-            return [(delay, payload) for delay in self._air.up(installation, now, number, coverage)]
+            delays = self._air.up(installation, now, number, self._coverages.get(installation, COVERED))
+            return [(delays[0], payload)] if len(delays) == 1 else [(delay, payload) for delay in delays]
         if not self._alerts:
-            return self._chain.offer_up(
-                installation, self._head_end, COSEM_PORT, COSEM_PORT, payload, now, number
-            )
+            return self._chain.offer_up(installation, self._head_end, COSEM_PORT, COSEM_PORT, payload, now, number)
         address = int.from_bytes(payload[:4], "big")
         port = int.from_bytes(payload[4:_ALERT_PREFIX], "big")
         frame = payload[_ALERT_PREFIX:]
@@ -135,7 +134,7 @@ class Radio:
         delays = link.down(now, number) if self._down else link.up(now, number)
         if not delays:
             self._journal.note(now, installation, self._party, Note("han.lost", (self._down,)))
-        return [(delay, payload) for delay in delays]
+        return [(delays[0], payload)] if len(delays) == 1 else [(delay, payload) for delay in delays]
 
     def arrive(self, installation: int, payload: bytes, now: Instant) -> tuple[int, Port, bytes] | None:
         return self._target, self._port, payload

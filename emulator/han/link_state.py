@@ -16,7 +16,7 @@ from typing import Final
 
 from emulator.han.join import JoinState
 from emulator.han.sleepy import Sleepy
-from emulator.kernel.chance import between, bits
+from emulator.kernel.chance import between, bits, mix, place_key
 from emulator.kernel.effects import Instant
 from emulator.kernel.machine import Party
 from emulator.kernel.time import HOUR
@@ -62,15 +62,15 @@ class HanLink:
 
     __slots__ = (
         "_awake_until",
+        "_down_key",
         "_down_last",
-        "_down_place",
         "_gone_until",
         "_level",
         "_lost",
         "_profile",
         "_sleepy",
+        "_up_key",
         "_up_last",
-        "_up_place",
         "installation",
         "party",
         "place",
@@ -91,7 +91,9 @@ class HanLink:
         self.seed = seed
         self.installation = installation
         self.party = party
-        self.place, self._down_place, self._up_place = _PLACES[party]
+        self.place, down, up = _PLACES[party]
+        self._down_key = place_key(seed, down)
+        self._up_key = place_key(seed, up)
         self._profile = profile
         self._lost = tuple(lost)
         self._gone_until = NEVER
@@ -136,11 +138,11 @@ class HanLink:
         """Hub to device: the delay in µs until it hears, or nothing when it never will. `number` keys the chance."""
         start = now
         sleepy = self._sleepy
-        if sleepy is not None:
-            start = sleepy.hears_at(now, self._awake_until)
+        if sleepy is not None and now > self._awake_until:
+            start = sleepy.next_poll(now)
         if self._is_lost(now) or (start != now and self._is_lost(start)):
             return []
-        flight = self._flight(self._down_place, start, number)
+        flight = self._flight(self._down_key, start, number)
         if flight < 0:
             return []
         heard = max(start + flight, self._down_last + 1)
@@ -155,7 +157,7 @@ class HanLink:
             return []
         if self._sleepy is not None:
             self._awake_until = self._sleepy.awake_after(now, self._awake_until)
-        flight = self._flight(self._up_place, now, number)
+        flight = self._flight(self._up_key, now, number)
         if flight < 0:
             return []
         heard = max(now + flight, self._up_last + 1)
@@ -167,10 +169,10 @@ class HanLink:
             return now < self._gone_until or any(start <= now < end for start, end in self._lost)
         return now < self._gone_until
 
-    def _flight(self, place: str, now: Instant, number: int) -> int:
+    def _flight(self, key: int, now: Instant, number: int) -> int:
         """Time in the air in µs, or -1: lost. One draw gives both: high half loss, low half latency."""
         profile = self._profile
-        luck = bits(self.seed, place, self.installation, number)
+        luck = mix(key, self.installation, number)
         loss = profile.loss
         poor = profile.lqi_poor
         if self._level < poor + profile.lqi_wander:

@@ -12,7 +12,7 @@ The loop below is the hottest code outside the codecs: five or six turns for one
 whole cohort. It is written flat for that reason.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -55,15 +55,22 @@ class Wire(Protocol):
 class Roster(Protocol):
     """Who is who. Builds a machine from its row when it is called for, and takes it back."""
 
+    @property
+    def up(self) -> Mapping[int, Mapping[int, Machine]]:
+        """Machines by installation and party that frames may be given to without asking `machine` first: three calls
+        an exchange less. Empty for a roster that wants to know of every call."""
+        ...
+
     def machine(self, installation: int, party: int) -> Machine: ...
 
     def sleep(self, installation: int) -> None: ...
 
 
 class Wiring(Protocol):
-    """Which wire lies behind a party's port, in one installation."""
+    """Which wire lies behind a party's port; the same in every installation."""
 
-    def wire(self, installation: int, party: int, port: Port) -> Wire: ...
+    @property
+    def wires(self) -> Mapping[tuple[int, Port], Wire]: ...
 
 
 _PENDING: Final = 0
@@ -90,18 +97,18 @@ class World:
 
     def wake(self, installation: int, party: int, at: Instant) -> None:
         """Have a machine woken at `at` (an instant in the past means now)."""
-        self._carry_out(installation, party, (Wake(at),))
+        self._from_outside(installation, party, (Wake(at),))
 
     def command(self, installation: int, party: int, command: Command) -> None:
         """Give a machine a person's wish, now."""
         effects = self._roster.machine(installation, party).command(command, self.now)
-        self._carry_out(installation, party, effects)
+        self._from_outside(installation, party, effects)
         if installation not in self._slots:
             self._roster.sleep(installation)
 
     def send(self, installation: int, party: int, port: Port, frame: bytes) -> None:
         """Put a frame on a party's port as if that party had sent it."""
-        self._carry_out(installation, party, (Send(port, frame),))
+        self._from_outside(installation, party, (Send(port, frame),))
 
     @property
     def due(self) -> Instant | None:
@@ -112,6 +119,10 @@ class World:
         """How many installations have something under way."""
         return len(self._slots)
 
+    def is_up(self, installation: int) -> bool:
+        """Whether an installation has something under way, or is at it now; if so, the roster will be told when not."""
+        return installation in self._slots
+
     def under_way(self, installation: int) -> int:
         """How much is under way for an installation: frames on wires and near wakes."""
         slot = self._slots.get(installation)
@@ -119,7 +130,7 @@ class World:
 
     def run_until(self, end: Instant) -> None:
         """Carry out everything due up to and including `end`; then it is `end`."""
-        heap, slots, machine = self._heap, self._slots, self._roster.machine
+        heap, slots, machine, up = self._heap, self._slots, self._roster.machine, self._roster.up
         events = 0
         while heap and heap[0][0] <= end:
             due, installation, _, wire, stage, payload = heappop(heap)
@@ -131,7 +142,7 @@ class World:
             if wire is None:
                 if payload is NEAR:
                     slot[_PENDING] -= 1
-                self._carry_out(installation, stage, machine(installation, stage).wake(due))
+                self._carry_out(slot, installation, stage, machine(installation, stage).wake(due))
             else:
                 slot[_PENDING] -= 1
                 if stage < wire.stages:
@@ -144,28 +155,36 @@ class World:
                     arrival = wire.arrive(installation, payload, due)
                     if arrival is not None:
                         party, port, frame = arrival
-                        effects = machine(installation, party).receive(port, frame, due)
+                        home = up.get(installation)
+                        heard_by = None if home is None else home.get(party)
+                        if heard_by is None:
+                            heard_by = machine(installation, party)
+                        effects = heard_by.receive(port, frame, due)
                         if effects:
-                            self._carry_out(installation, party, effects)
+                            self._carry_out(slot, installation, party, effects)
             if not slot[_PENDING]:
                 del slots[installation]
                 self._roster.sleep(installation)
         self.events += events
         self.now = max(self.now, end)
 
-    def _carry_out(self, installation: int, party: int, effects: Effects) -> None:
+    def _from_outside(self, installation: int, party: int, effects: Effects) -> None:
+        """Carry out what did not come of an event; it may be all that is under way for an installation."""
+        slot = self._slots.get(installation) or [0, self.now]
+        self._carry_out(slot, installation, party, effects)
+        if slot[_PENDING]:
+            self._slots[installation] = slot
+
+    def _carry_out(self, slot: list[int], installation: int, party: int, effects: Effects) -> None:
         now, heap = self.now, self._heap
-        slot = self._slots.get(installation)
         for effect in effects:
             kind = type(effect)
             if kind is Note:
                 self.journal.note(now, installation, party, effect)  # type: ignore[arg-type]
                 continue
-            if slot is None:
-                slot = [0, now]
             number = slot[_NUMBER] = slot[_NUMBER] + 1
             if kind is Send:
-                wire = self._wiring.wire(installation, party, effect.port)  # type: ignore[union-attr]
+                wire = self._wiring.wires[party, effect.port]  # type: ignore[union-attr]
                 for delay, carried in wire.carry(0, installation, effect.frame, now, number):  # type: ignore[union-attr]
                     slot[_PENDING] += 1
                     number = slot[_NUMBER] = slot[_NUMBER] + 1
@@ -176,5 +195,3 @@ class World:
                 if near:
                     slot[_PENDING] += 1
                 heappush(heap, (at if at > now else now, installation, number, None, party, NEAR if near else FAR))
-        if slot is not None and slot[_PENDING]:
-            self._slots[installation] = slot

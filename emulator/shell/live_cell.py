@@ -31,9 +31,7 @@ from emulator.link.profile import LinkProfile, Outage
 OPTICAL: Final[Port] = "optical"
 """A meter's optical head."""
 
-HEADS: Final[dict[Port, Party]] = {
-    f"{OPTICAL}.{party.name.lower()}": party for party in (Party.ELECTRICITY, Party.GAS)
-}
+HEADS: Final[dict[Port, Party]] = {f"{OPTICAL}.{party.name.lower()}": party for party in (Party.ELECTRICITY, Party.GAS)}
 """The head end's side of an optical head: the port to put a frame on, and the meter behind it."""
 
 Timing: TypeAlias = Literal["instant", "modelled"]
@@ -78,14 +76,15 @@ class LiveCell(Cell):
             profile = replace(profile, outages=tuple(Outage(a, (b - a) // 1_000_000) for a, b in windows))
         air = _SOUND if self.instant else AirProfile()
         super().__init__(estate, number, self, link=link, profile=profile, air=air, sink=sink)
+        self.up = {}  # every call goes through `machine`, which writes down whom it touched
         if opening > 1:
             # A link that is set up anew has new keys: under the old ones its counters stood elsewhere.
             fresh = derive.key(b"%d" % estate.seed, "link opening", opening)
             self.chain = Chain(link, number, int.from_bytes(fresh[:7], "big"), profile)
-            self._wires = self._string_wires()
+            self.wires = self._string_wires()
         for port, party in HEADS.items():
-            self._wires[Party.HEADEND, port] = Lead(party, OPTICAL)
-            self._wires[party, OPTICAL] = Lead(Party.HEADEND, port)
+            self.wires[Party.HEADEND, port] = Lead(party, OPTICAL)
+            self.wires[party, OPTICAL] = Lead(Party.HEADEND, port)
 
     # Who answers for the head end
 

@@ -60,16 +60,14 @@ class Street:
     def __init__(self, cable: Cable | None = None) -> None:
         self.machines: dict[tuple[int, int], Echo] = {}
         self.slept: list[int] = []
-        self.cable = cable
+        self.up: dict[int, dict[int, Echo]] = {}
+        self.wires = {(party, "a"): cable or Cable(3 - party) for party in (1, 2)}
 
     def machine(self, installation: int, party: int) -> Echo:
         return self.machines.setdefault((installation, party), Echo(answer=party == 2))
 
     def sleep(self, installation: int) -> None:
         self.slept.append(installation)
-
-    def wire(self, installation: int, party: int, port: str) -> Cable:
-        return self.cable or Cable(2 if party == 1 else 1)
 
 
 def world_of(street: Street, start: int = 0) -> World:
