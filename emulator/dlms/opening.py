@@ -158,7 +158,8 @@ def _judged(device: Device, terms: Terms, association: Association, request: AAR
     if error is not None:
         return _Refused(Diagnostic.NO_REASON, _initiate_error(error))
     association.conformance = initiate.conformance & terms.conformance
-    association.limit = initiate.max_pdu or 0xFFFF
+    # A device has one buffer for what it takes and what it sends; a longer answer goes in blocks.
+    association.limit = min(initiate.max_pdu or terms.max_pdu, terms.max_pdu)
     association.server_max_pdu = terms.max_pdu
     return _welcome(device, terms, association, request, initiate, ciphered)
 

@@ -41,8 +41,8 @@ _FILES: Final = 8_192
 @dataclass(frozen=True, slots=True)
 class Options:
     """How an estate is served. `host` is the network that the homes' addresses are of; ports 0 mean any that is free;
-    `state` names a folder or a database, None: what happens is forgotten at the end. `source` is what the estate was opened by, for those who come to the state
-    later."""
+    `state` names a folder or a database, None: what happens is forgotten at the end; `source` is what the estate was
+    opened by, for those who come to the state later."""
 
     host: str = str(LOOPBACK)
     beyond_loopback: bool = False

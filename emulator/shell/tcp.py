@@ -36,6 +36,7 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer = bytearray(2 * gate.limits.frame)
         self._filled = 0
         self._paused = False
+        self._ending = False
         self._clogged_at = 0.0
         self._heard_at = 0.0
         self._loop = asyncio.get_running_loop()
@@ -102,10 +103,21 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """Half closed: what was asked is still answered, for a moment."""
-        if self.installation < 0:
+        if self.installation < 0 or not self.busy:
             return False
+        self._ending = True
         self._loop.call_later(_LINGER_S, self.transport.close)
         return True
+
+    @property
+    def busy(self) -> bool:
+        """Whether something was asked that is not answered yet."""
+        return False
+
+    def answered(self) -> None:
+        """An answer was written: a half-closed connection may have come to its end."""
+        if self._ending and not self.busy:
+            self.transport.close()
 
     def pause_writing(self) -> None:
         self._clogged_at = self._loop.time()
@@ -161,35 +173,41 @@ class WrapperConnection(Connection):
     """One client's TCP connection to one home."""
 
     _line: Line
+    _owed: int
 
     def opened(self) -> None:
         self._line = self.live.line(self.installation, self._reply)
+        self._owed = 0
+
+    @property
+    def busy(self) -> bool:
+        return self._owed > 0 or self._whole()
 
     def closed(self) -> None:
         self._line.close()
 
     def arrived(self) -> None:
-        if self.clogged or self._filled < HEADER:
-            return
-        length = self._judge()
-        if 0 < length <= self._filled:
+        if not self.clogged and self._whole():
             self.gate.ready(self)
 
     def step(self) -> bool:
-        if self.installation < 0 or self.clogged or self._filled < HEADER:
+        if self.installation < 0 or self.clogged or not self._whole():
             return False
-        length = self._judge()
-        if not 0 < length <= self._filled:
-            return False
-        frame = self.consume(length)
+        frame = self.consume(self._judge())
         self.gate.counts["frames"] += 1
-        if not self._line.send(frame):
+        if self._line.send(frame):
+            self._owed += 1
+        else:
             self.gate.turn_away("overrun", installation=self.installation)
-        return self._filled >= HEADER and 0 < self._judge() <= self._filled
+        return self._whole()
 
     def overdue(self, silent_s: float) -> bool:
         begun = self._filled > 0 and not self.clogged
         return silent_s >= (self.gate.limits.frame_s if begun else self.gate.limits.idle_s)
+
+    def _whole(self) -> bool:
+        """Whether a whole frame lies in the buffer."""
+        return self._filled >= HEADER and 0 < self._judge() <= self._filled
 
     def _judge(self) -> int:
         """The length of the frame that begins in the buffer; 0: there is none, and the connection is being ended."""
@@ -207,6 +225,8 @@ class WrapperConnection(Connection):
         if not self.transport.is_closing():
             self.gate.counts["answers"] += 1
             self.transport.write(frame)
+            self._owed = max(0, self._owed - 1)
+            self.answered()
 
 
 def wrapper(live: LiveEstate, gate: Gate, addresses: Addresses) -> Callable[[], WrapperConnection]:
