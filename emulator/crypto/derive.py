@@ -8,6 +8,7 @@ asks for three keys a device.
 """
 
 from hashlib import blake2b
+from struct import Struct
 from typing import Final
 
 from emulator.errors import UsageError
@@ -17,23 +18,21 @@ _CHALLENGE: Final = b"smets1 challenge"
 _SECRET_MOST: Final = 64
 KEY_BYTES: Final = 16
 KEYS_MOST: Final = 4
-
-
-def _words(labels: tuple[str | int, ...]) -> bytes:
-    parts = []
-    for label in labels:
-        if isinstance(label, str):
-            text = label.encode()
-            parts.append(b"s%d:%b" % (len(text), text))
-        else:
-            parts.append(b"i%d:" % label)
-    return b"".join(parts)
+_SPLIT: Final = tuple(Struct(f"{KEY_BYTES}s" * count) for count in range(KEYS_MOST + 1))
+"""Derived bytes -> that many keys."""
 
 
 def _derive(secret: bytes, purpose: bytes, labels: tuple[str | int, ...], length: int) -> bytes:
     if len(secret) > _SECRET_MOST:
         secret = blake2b(secret).digest()
-    return blake2b(_words(labels), key=secret, person=purpose, digest_size=length).digest()
+    words = b""
+    for label in labels:
+        if isinstance(label, str):
+            text = label.encode()
+            words += b"s%d:%b" % (len(text), text)
+        else:
+            words += b"i%d:" % label
+    return blake2b(words, key=secret, person=purpose, digest_size=length).digest()
 
 
 def key(secret: bytes, *labels: str | int) -> bytes:
@@ -46,7 +45,7 @@ def keys(secret: bytes, count: int, *labels: str | int) -> tuple[bytes, ...]:
     if not 1 <= count <= KEYS_MOST:
         raise UsageError(f"{count} keys in one derivation; 1 to {KEYS_MOST}")
     found = _derive(secret, _KEY, labels, KEY_BYTES * count)
-    return tuple(found[at : at + KEY_BYTES] for at in range(0, len(found), KEY_BYTES))
+    return _SPLIT[count].unpack(found)
 
 
 def challenge(secret: bytes, *labels: str | int, length: int = 16) -> bytes:

@@ -89,7 +89,7 @@ class Casework:
             return None
         del self._due[installation]
         estate = self.cell.estate
-        home = estate.installation(installation)
+        home = self.cell.home(installation)
         record = estate.smso(home)
         if installation in self._audits:
             return self._begin_audit(installation, record, now)
@@ -112,7 +112,7 @@ class Casework:
         return conversation, conversation.run(takeover.script(conversation), now)
 
     def _begin_audit(self, installation: int, record: SmsoRecord, now: Instant) -> tuple[Conversation, Effects]:
-        cause = CAUSE_NAMES[self.cell.rows.get(installation)["cause"]]
+        cause = CAUSE_NAMES[self.cell.rows.value(installation, "cause")]
         parties = [party for party in KEYED if party is not Party.GAS or cause != ELECTRICITY_ONLY]
         targets = self.keyring.targets(record, parties)
         inbox = self._inbox(installation, targets)
@@ -145,7 +145,7 @@ class Casework:
 
     def _end(self, installation: int, outcome: Outcome, exchanges: int, now: Instant) -> None:
         """Write an installation's end, once."""
-        if self.cell.rows.get(installation)["verdict"] != Verdict.PENDING:
+        if self.cell.rows.value(installation, "verdict") != Verdict.PENDING:
             raise UsageError(f"installation {installation} has ended already")
         assert outcome.verdict is not Verdict.PENDING, "pending is not an end"
         cause = CAUSE_CODES[outcome.cause]

@@ -93,6 +93,7 @@ _SETTING: Final = 4
 _ACTING: Final = 5
 _RELEASING: Final = 6
 
+_NO_KEYS: Final = "this client has no keys"
 _CONFIRMED: Final = 0xC0
 """Confirmed service, high priority; the invoke id is in the low four bits."""
 _REQUEST_HEADER: Final = 40
@@ -264,7 +265,9 @@ class Client:
         wanted, asked = self.profile.control, self._asked
         if control not in security.ACCEPTABLE or control & wanted != wanted:
             return Refused("unprotected", control)
-        store, context = self._keys()
+        store, context = self.store, self.context
+        if store is None or context is None:  # as `_keys`, without its call, in what every request does
+            raise NoKeyError(_NO_KEYS)
         plain = store.open(context, control, counter, text)
         if not plain or plain[0] != _ANSWER[asked]:
             return Refused("unexpected", plain[:1].hex())
@@ -460,7 +463,7 @@ class Client:
 
     def _keys(self) -> tuple[ContextStore, int]:
         if self.store is None or self.context is None:
-            raise NoKeyError("this client has no keys")
+            raise NoKeyError(_NO_KEYS)
         return self.store, self.context
 
     def _sealed(self, tag: int, apdu: bytes) -> bytes:
@@ -473,7 +476,9 @@ class Client:
         profile = self.profile
         if profile.context != Context.LN_CIPHERED:
             return apdu
-        store, context = self._keys()
+        store, context = self.store, self.context
+        if store is None or context is None:  # as `_keys`, without its call, in what every request does
+            raise NoKeyError(_NO_KEYS)
         control = profile.control
         counter, text = store.seal(context, control, apdu)
         if not profile.general:

@@ -118,7 +118,10 @@ class Conversation:
             return []
         if now >= self._deadline:
             return self._resume(None, now, [])
-        return self._arm([])
+        if self._armed != _IDLE and self._armed <= self._deadline:
+            return []
+        self._armed = self._deadline
+        return [Wake(self._deadline)]
 
     def command(self, command: Command, now: Instant) -> Effects:
         return [Note("headend.command-ignored", (type(command).__name__,))]
@@ -160,10 +163,7 @@ class Conversation:
                 assert isinstance(ask, Rest)
                 self._deadline = max(ask.until, now)
             self._ask = ask
-            return self._arm(effects)
-
-    def _arm(self, effects: list[Effect]) -> list[Effect]:
-        if self._armed == _IDLE or self._armed > self._deadline:
-            self._armed = self._deadline
-            effects.append(Wake(self._deadline))
-        return effects
+            if self._armed == _IDLE or self._armed > self._deadline:
+                self._armed = self._deadline
+                effects.append(Wake(self._deadline))
+            return effects
