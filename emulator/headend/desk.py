@@ -4,15 +4,19 @@ A conversation exists only while it runs. Between attempts an installation is on
 what begins the next attempt; what the conversation says and what follows from its end is the caseworker's business.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from emulator.commands import Command
 from emulator.headend.conversation import Conversation
-from emulator.kernel.effects import Effects, Instant, Note, Port
+from emulator.kernel.effects import ALERTS, WAN, Effects, Instant, Note, Port
 
 
 class Caseworker(Protocol):
-    """Decides what is said to an installation."""
+    """Decides what is said to an installation.
+
+    One that also has `hear_alert(installation, frame, now) -> Note` is handed the alerts that come while no
+    conversation runs; without it they are noted as late."""
 
     def begin(self, installation: int, now: Instant) -> tuple[Conversation, Effects] | None:
         """Start an attempt: the conversation and its first effects; None when nothing is to be said."""
@@ -22,10 +26,11 @@ class Caseworker(Protocol):
 class Desk:
     """Machines of the HEADEND party."""
 
-    __slots__ = ("_caseworker", "exchanges", "running")
+    __slots__ = ("_caseworker", "exchanges", "hear_alert", "running")
 
     def __init__(self, caseworker: Caseworker) -> None:
         self._caseworker = caseworker
+        self.hear_alert: Callable[[int, bytes, Instant], Note] | None = getattr(caseworker, "hear_alert", None)
         self.running: dict[int, Conversation] = {}
         """Installation -> its conversation, while it runs."""
         self.exchanges = 0
@@ -65,8 +70,11 @@ class Bell:
         self._installation = installation
 
     def receive(self, port: Port, frame: bytes, now: Instant) -> Effects:
-        if port == "wan":
-            self._desk.exchanges += 1
+        desk = self._desk
+        if port == WAN:
+            desk.exchanges += 1
+        elif port == ALERTS and desk.hear_alert is not None:
+            return (desk.hear_alert(self._installation, frame, now),)
         return (Note("headend.late", (port, len(frame))),)
 
     def wake(self, now: Instant) -> Effects:

@@ -36,7 +36,7 @@ from emulator.headend.rotation import rotate
 from emulator.headend.rouse import RouseSettings
 from emulator.headend.session import Steps
 from emulator.headend.visit import Errand, Visit
-from emulator.kernel.effects import Effects, Instant
+from emulator.kernel.effects import Effects, Instant, Note
 from emulator.kernel.journal import Entry, combined_digest
 from emulator.kernel.machine import Machine, Party
 from emulator.kernel.time import DAY, utc
@@ -163,6 +163,18 @@ class _PlayCell:
         conversation = Conversation(inbox.hear, lambda: self.cell.desk.end(installation))
         return conversation, conversation.run(visit.script(), now)
 
+    def hear_alert(self, installation: int, frame: bytes, now: Instant) -> Note:
+        """An alert that comes while nobody talks to the home: kept for who asks later."""
+        record = self.cell.estate.smso(self.cell.estate.installation(installation))
+        return self._inbox(installation, self.keyring.targets(record)).hear(frame, now)
+
+    def _inbox(self, number: int, targets: list[Target]) -> Inbox:
+        inbox = self.inboxes.get(number)
+        if inbox is None:
+            contexts = {each.device.spec.system_title: self.keyring.context(number, each.party) for each in targets}
+            inbox = self.inboxes[number] = Inbox(self.keyring.store, contexts)
+        return inbox
+
     def plan(self, home: Installation, party: Party, errand: Errand) -> Visit:
         """A visit that begins now."""
         number = home.number
@@ -170,10 +182,7 @@ class _PlayCell:
         target = next((target for target in targets if target.party is party), None)
         if target is None:
             raise UsageError(f"installation {number} has no keyed device {party.name.lower()}")
-        inbox = self.inboxes.get(number)
-        if inbox is None:
-            contexts = {each.device.spec.system_title: self.keyring.context(number, each.party) for each in targets}
-            inbox = self.inboxes[number] = Inbox(self.keyring.store, contexts)
+        inbox = self._inbox(number, targets)
         visit = Visit(target, targets[0].session.server_sap, inbox, RouseSettings(), errand)
         self._visits[number] = (visit, inbox)
         self.cell.world.wake(number, Party.HEADEND, self.cell.world.now)

@@ -271,3 +271,16 @@ def test_a_conversation_that_ends_at_once_is_never_at_the_desk() -> None:
     desk = Desk(Clerk({4: lambda room: room.says(Remark(Note("said")))}))
     assert notes(desk.begin(4, 0)) == ["said"]
     assert isinstance(desk.machine(4), Bell)
+
+
+def test_alerts_without_a_conversation_go_to_who_wants_them() -> None:
+    """A caseworker with an ear hears them; answers that come late are none of its business."""
+
+    class Listener(Clerk):
+        def hear_alert(self, installation: int, frame: bytes, now: int) -> Note:
+            return Note("kept", (installation, frame, now))
+
+    desk = Desk(Listener({}))
+    assert desk.machine(4).receive(ALERTS, b"alert", 3) == (Note("kept", (4, b"alert", 3)),)
+    assert notes(desk.machine(4).receive(WAN, answer(), 4)) == ["headend.late"]
+    assert desk.exchanges == 1
