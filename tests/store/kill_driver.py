@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 
 from emulator.commands import RaiseAlert
 from emulator.fleet.drawn import DrawnHomes
@@ -37,10 +38,12 @@ def live(state: str, address: str) -> None:
     peer.send(HELLO + os.getpid().to_bytes(4, "big"))
     alerts: list[bytes] = []
     estate.on_alert = lambda installation, frame, now: alerts.append(ALERT + installation.to_bytes(4, "big") + frame)
-    lines = {
-        number: estate.line(number, lambda frame, to=FRAME + number.to_bytes(4, "big"): peer.send(to + frame) and None)
-        for number in range(estate.estate.installations)
-    }
+
+    def answer(number: int) -> Callable[[bytes], None]:
+        to = FRAME + number.to_bytes(4, "big")
+        return lambda frame: [peer.send(to + frame)].clear()
+
+    lines = {number: estate.line(number, answer(number)) for number in range(estate.estate.installations)}
     while True:
         batch = [peer.recv(65536)]
         while len(batch) < BATCH:
