@@ -68,11 +68,10 @@ class Radio:
 
     def deadline(self, habits: Hub) -> Instant:
         """When this state has to be looked at, or `NEVER`."""
-        if self.state is State.ATTACHING:
-            return self.since
         if self.state is State.AWAKE:
-            return self.idle_at(habits)
-        return NEVER
+            idle_at = self.heard + habits.idle_s * SECOND  # as `idle_at` has it; asked for every answer of a meter
+            return idle_at if idle_at > self.waiting else self.waiting
+        return self.since if self.state is State.ATTACHING else NEVER
 
     def pack(self) -> list[Any] | None:
         """For a row; None for a hub that sleeps with nothing half-heard."""

@@ -169,7 +169,9 @@ class CosemObject:
 
     def read(self, device: Device, attribute: int, now: Instant) -> Data:
         """`get` without selection, for callers inside the house."""
-        return self.get(device, attribute, None, now)
+        if not 0 < attribute < len(self._reads):
+            raise AccessRefused(DataAccessResult.OBJECT_UNDEFINED, "no such attribute")
+        return self._reads[attribute](device, now)  # type: ignore[misc]
 
     def set(self, device: Device, attribute: int, data: Data, now: Instant) -> None:
         """Write an attribute. Raises `AccessRefused`."""

@@ -252,7 +252,8 @@ class Server:
             raise not_allowed("protected in a way that is not known here", ServiceError.DECIPHERING_ERROR)
         # Before opening: an encrypted-only message has no tag, and whoever bends one into that form must not move
         # the counter of a device that asks for authentication.
-        required = association.client.required(self.device)
+        setup = association.client.security
+        required = 0 if setup is None else setup.required(self.device)
         if control & required != required:
             raise not_allowed("the security policy asks for more")
         return self.device.store.open(index, control, counter, text)

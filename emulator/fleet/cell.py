@@ -56,6 +56,7 @@ _HAN_PORTS: Final[Mapping[Port, Party]] = {
 }
 
 _HEADEND: Final = int(Party.HEADEND)
+_BY_NUMBER: Final = tuple(Party)
 _PARTIES: Final = 8
 
 _PACK: Final = msgspec.msgpack.Encoder().encode
@@ -108,7 +109,7 @@ class Cell:
             home = self._awake[installation] = {}
         found = home.get(party)
         if found is None:
-            found = home[party] = self._build(installation, Party(party))
+            found = home[party] = self._build(installation, _BY_NUMBER[party])
         return found
 
     def sleep(self, installation: int) -> None:

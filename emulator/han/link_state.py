@@ -107,7 +107,7 @@ class HanLink:
 
     def state(self, now: Instant) -> JoinState:
         """How the device stands to the network at `now`."""
-        if self._is_lost(now):
+        if (self._lost or now < self._gone_until) and self._is_lost(now):
             return JoinState.LOST
         if self._sleepy is not None and now > self._awake_until:
             return JoinState.ASLEEP
@@ -140,7 +140,9 @@ class HanLink:
         sleepy = self._sleepy
         if sleepy is not None and now > self._awake_until:
             start = sleepy.next_poll(now)
-        if self._is_lost(now) or (start != now and self._is_lost(start)):
+        if (self._lost or start < self._gone_until or now < self._gone_until) and (
+            self._is_lost(now) or self._is_lost(start)
+        ):
             return []
         flight = self._flight(self._down_key, start, number)
         if flight < 0:
@@ -153,7 +155,7 @@ class HanLink:
 
     def up(self, now: Instant, number: int) -> list[int]:
         """Device to hub: the delay in µs, or nothing. A device that speaks is awake."""
-        if self._is_lost(now):
+        if (self._lost or now < self._gone_until) and self._is_lost(now):
             return []
         if self._sleepy is not None:
             self._awake_until = self._sleepy.awake_after(now, self._awake_until)

@@ -141,10 +141,11 @@ class Conversation:
                 return effects
             kind = type(ask)
             if kind is Request:
-                assert isinstance(ask, Request)
-                if ask.apdu:
-                    effects.append(Send(WAN, WRAPPER.build(Wrapper(ask.client_sap, ask.server_sap, ask.apdu))))
-                self._deadline = now + ask.patience_us
+                apdu = ask.apdu  # type: ignore[union-attr]
+                if apdu:
+                    wrapper = Wrapper(ask.client_sap, ask.server_sap, apdu)  # type: ignore[union-attr]
+                    effects.append(Send(WAN, WRAPPER.build(wrapper)))
+                self._deadline = now + ask.patience_us  # type: ignore[union-attr]
             elif kind is Remark:
                 effects.append(ask.note)  # type: ignore[union-attr]
                 heard = None

@@ -5,7 +5,7 @@ keys custody says are live whenever a conversation begins, and the send counter 
 loaded, so that no nonce can come twice under any of them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -94,22 +94,21 @@ class Keyring:
             # Fresh because the send counter it is made from has risen since the last one.
             return derive.challenge(self._secret, number, at, store.counters(context)[0])
 
-        def session(client: Client, client_sap: int, challenge: Callable[[], bytes] | None) -> Session:
-            return Session(
-                client,
-                client_sap,
-                addressing.sap,
-                patience_us=self._patience.answer_us,
-                first_patience_us=first,
-                challenge=challenge,
-            )
-
+        sap, answer_us = addressing.sap, self._patience.answer_us
+        management, public = Client(store, context, MANAGEMENT), Client()
         return Target(
             party,
             device,
             custody,
-            session(Client(store, context, MANAGEMENT), addressing.management, challenge),
-            session(Client(), addressing.public, None),
+            Session(
+                management,
+                addressing.management,
+                sap,
+                patience_us=answer_us,
+                first_patience_us=first,
+                challenge=challenge,
+            ),
+            Session(public, addressing.public, sap, patience_us=answer_us, first_patience_us=first),
         )
 
     def bytes_per_home(self) -> float:

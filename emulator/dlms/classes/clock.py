@@ -182,8 +182,12 @@ class Clock(CosemObject):
     def shown(self, device: Device, now: Instant) -> bytes:
         """The 12 bytes of attribute 2: local time, deviation and status."""
         at = self.time(device, now)
-        shift = self._shift(device, at, now)
-        return moment.encode(at + shift, -shift // MINUTE, self.status(device, now))
+        shift = self._zone(device, now)
+        status = 0 if self._status is None else self._status(device, now)
+        if self.in_summer(device, at, now):
+            shift += int(self.read(device, 7, now).value) * MINUTE
+            status |= moment.STATUS_SUMMER
+        return moment.encode(at + shift, -shift // MINUTE, status)
 
     def _read_time(self, device: Device, now: Instant) -> Data:
         return octet_string(self.shown(device, now))

@@ -13,6 +13,7 @@ The security policy is only ever strengthened: a new policy must ask for everyth
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import ClassVar, Final
 
 from emulator.codecs.action import ActionResult
@@ -176,25 +177,21 @@ class SecuritySetup(CosemObject):
         self, device: Device, index: int, keys: dict[int, bytearray], now: Instant
     ) -> list[Callable[[], None]]:
         """One step a key, in the order EK, broadcast, AK, KEK; each is final by itself."""
+        return [partial(self._commit, device, index, key_id, key, now) for key_id, key in keys.items()]
+
+    def _commit(self, device: Device, index: int, key_id: int, key: bytearray, now: Instant) -> None:
         store = device.store
-
-        def commit(key_id: int, key: bytearray) -> Callable[[], None]:
-            def step() -> None:
-                if key_id == EK:
-                    store.install(index, ek=key, reset=self._reset_counters)
-                elif key_id == AK:
-                    store.install(index, ak=key)
-                elif key_id == BROADCAST_KEY:
-                    self.remember(device, _BROADCAST_WRAPPED, octet_string(store.wrap(index, key)))
-                else:
-                    self._new_master(device, index, key)
-                key[:] = bytes(len(key))
-                device.note("keys.installed", self.client_sap, key_id)
-                device.key_installed(self.client_sap, key_id, now)
-
-            return step
-
-        return [commit(key_id, key) for key_id, key in keys.items()]
+        if key_id == EK:
+            store.install(index, ek=key, reset=self._reset_counters)
+        elif key_id == AK:
+            store.install(index, ak=key)
+        elif key_id == BROADCAST_KEY:
+            self.remember(device, _BROADCAST_WRAPPED, octet_string(store.wrap(index, key)))
+        else:
+            self._new_master(device, index, key)
+        key[:] = bytes(len(key))
+        device.note("keys.installed", self.client_sap, key_id)
+        device.key_installed(self.client_sap, key_id, now)
 
     def _new_master(self, device: Device, index: int, key: bytearray) -> None:
         kept = self.recall(device, _BROADCAST_WRAPPED)
