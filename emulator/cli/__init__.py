@@ -20,6 +20,7 @@ VERBS: Final = {
     "estate": "import, validate and show estates",
     "state": "export, import and show the state an estate was left in",
     "serve": "serve an estate on real sockets",
+    "ask": "ask a running server: every command as a verb",
     "keys": "print the keys and addresses of an installation's devices",
     "decode": "show any frame as a tree, decrypted when given keys",
 }

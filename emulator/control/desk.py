@@ -42,6 +42,8 @@ class Desk:
         self.migration: Task[Any] | None = None
         self.on_forget: list[Callable[[int], None]] = []
         """Called with each home that is put back."""
+        self.on_drive: list[Callable[[Task[Any]], None]] = []
+        """Called with each running task that has to be driven from now on."""
         self._head_ends: dict[int, HeadEnd] = {}
         self._stepped_to: Instant = 0
         live.subscribe(self.ring.take)
@@ -103,6 +105,14 @@ class Desk:
         """A new running task for a wish."""
         device = None if party is None else device_name(party)
         return self.tasks.new(names.verb(type(wish)), installation, device, self.live.now)
+
+    def clock_stands(self) -> None:
+        """The clock was stopped: what it used to bring to an end needs driving now."""
+        for task in self.tasks.running():
+            if task.self_ending:
+                task.drive = self.until_ended(task)
+                for each in self.on_drive:
+                    each(task)
 
     def until_ended(self, task: Task[Any]) -> Iterator[None]:
         """Lets a task come to its end where the clock stands: as much time passes as it needs, and no more."""

@@ -31,9 +31,9 @@ class Order:
 
 
 def carry_out(desk: Desk, order: Order) -> Any | Task[Any]:
-    """What the command answers, or the task that will. Raises WishError.
+    """What the command answers, or the task that will; what changed is durable when this returns.
 
-    What changed is durable when this returns."""
+    Raises WishError; InputError when what was done could not be made durable."""
     command = order.command
     address: list[Any] = []
     if command.scope != "estate":
@@ -46,12 +46,12 @@ def carry_out(desk: Desk, order: Order) -> Any | Task[Any]:
         address.append(order.party)
     try:
         answer = HANDLERS[type(command)](desk, command, *address)
-        if not command.reads and desk.live.uncommitted:
-            desk.live.commit()
     except WishError:
         raise
     except (InputError, UsageError) as error:
         raise NotNowError(str(error), type(command).__name__, "look at the estate's state and ask again") from error
+    if not command.reads and desk.live.uncommitted:
+        desk.live.commit()
     return answer
 
 

@@ -200,7 +200,9 @@ def set_auxiliary(desk: Desk, wish: SetAuxiliary, installation: int, party: Part
 # The visit itself
 
 
-def _visit(desk: Desk, wish: OverTheAir, installation: int, party: Party, errand: Callable[[Target], Steps[T]]) -> Task[T]:
+def _visit(
+    desk: Desk, wish: OverTheAir, installation: int, party: Party, errand: Callable[[Target], Steps[T]]
+) -> Task[T]:
     """A task that ends when the visit does."""
     head_end = desk.head_end(installation)
     record = desk.live.estate.smso(desk.home(installation))

@@ -58,6 +58,7 @@ class Task(Generic[T]):
         "number",
         "on_end",
         "progress",
+        "self_ending",
         "state",
     )
 
@@ -73,6 +74,8 @@ class Task(Generic[T]):
         self.progress: Callable[[], Any] | None = None
         self.drive: Iterator[None] | None = None
         self.give_up: Callable[[], None] | None = None
+        self.self_ending = command != "step-clock"
+        """Whether it ends by itself where time passes."""
         self.on_end: list[Callable[[], None]] = []
 
     @property

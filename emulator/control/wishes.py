@@ -190,6 +190,8 @@ def clock(desk: Desk, wish: Clock) -> ClockView:
 def set_speed(desk: Desk, wish: SetSpeed) -> ClockView:
     """From now on at this speed."""
     desk.pace.set_speed(wish.speed)
+    if not wish.speed:
+        desk.clock_stands()
     return clock(desk, Clock())
 
 
