@@ -44,6 +44,7 @@ def create(path: Path, facts: dict[str, bytes]) -> None:
         os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         connection = _connect(beside, "rw")
         try:
+            connection.execute("PRAGMA synchronous=OFF")  # it is synced below, once, before anybody can find it
             connection.execute(f"PRAGMA application_id={APPLICATION}")
             connection.execute(f"PRAGMA user_version={FORMAT}")
             connection.executescript(f"BEGIN;{SCHEMA}COMMIT;")

@@ -260,7 +260,9 @@ class SqliteStore:
 def _own_folder(folder: Path, filling: int | None) -> None:
     """The folder, made if need be, closed to others. Anything in it that is no state keeps us out of it."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True)
+            sqlite_file.sync(folder.parent)
         names = {path.name for path in folder.iterdir()}
         state = _ESTATE in names
         if filling is not None and state:
