@@ -16,7 +16,9 @@ from emulator.crypto.keys import ContextStore
 from emulator.fleet.estate import Estate, open_estate
 from emulator.fleet.saved import Reservations, Saved
 
-POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
+FOUND = shutil.which("initdb")
+POSTGRES = Path(FOUND).parent if FOUND else next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
+"""Where the server's programs are: on the path, or where Debian keeps them off it."""
 TITLE = b"ELS\0\0\0\0\7"
 PEER = b"DCC\0\0\0\0\1"
 
