@@ -291,6 +291,19 @@ class Ledger(Query):
 
 
 @dataclass(frozen=True, slots=True)
+class Glance(Query):
+    """The estate drawn small, for who watches it: how many homes stand how, cell by cell (and home by home up to 1,024
+    homes), what came of packets and alerts, how far keys were changed. Costs milliseconds for any estate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course(Query):
+    """How migrations went over virtual time: how many homes had ended how, and why, by each of `points` instants."""
+
+    points: Annotated[int, Meta(ge=2, le=500, description="instants, evenly spaced")] = 120
+
+
+@dataclass(frozen=True, slots=True)
 class ResetEstate(Wish):
     """Put everything back to how it was found. Snapshots stay; tasks are cancelled and faults cleared; virtual time
     and journal numbers go on."""

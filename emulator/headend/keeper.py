@@ -10,7 +10,10 @@ The states of a change and who may move them are in `headend/rotation.py`; this 
 """
 
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from emulator.crypto import derive
 from emulator.errors import UsageError
@@ -141,3 +144,8 @@ class Keeper:
     def memory(self) -> bytes:
         """All custody, for a store."""
         return bytes(self._memory)
+
+    def columns(self) -> NDArray[Any]:
+        """All custody as small numbers, for who counts: [home, keyed device, hierarchy, (live, candidate, issued,
+        stage)]. A copy."""
+        return np.frombuffer(bytes(self._memory), np.uint8).reshape(-1, len(KEYED), _PER_DEVICE // _SLOT, _SLOT)
