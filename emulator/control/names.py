@@ -153,7 +153,7 @@ def in_words(each: Mapping[str, Any]) -> str:
     low = each.get("minimum", each.get("exclusiveMinimum"))
     high = each.get("maximum")
     if low is not None and high is not None:
-        kind += f" {'above' if 'exclusiveMinimum' in each else 'from'} {low} and up to {high}"
+        kind += f" above {low}, up to {high}" if "exclusiveMinimum" in each else f" from {low} to {high}"
     elif low is not None:
         kind += f" from {low} on"
     if "pattern" in each:
