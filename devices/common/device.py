@@ -205,7 +205,11 @@ class CosemDevice:
     # Three ways in
 
     def receive(self, port: Port, frame: bytes, now: Instant) -> Effects:
-        effects = self._begin(now)
+        if now != self.now:  # as `_begin`, without its call
+            self.now = now
+            self._fresh = 0
+        effects: list[Effect] = []
+        self._effects = effects
         if now < self._power_back:
             return [Note("device.dark", (len(frame),))]
         try:

@@ -47,6 +47,7 @@ from emulator.kernel.effects import (
     HAN_IHD,
     SMS,
     WAN,
+    Effect,
     Effects,
     Instant,
     Note,
@@ -136,7 +137,11 @@ class CommunicationsHub(CosemDevice):
     # Three ways in
 
     def receive(self, port: Port, frame: bytes, now: Instant) -> Effects:
-        effects = self._begin(now)
+        if now != self.now:  # as `_begin`, without its call: twice an exchange
+            self.now = now
+            self._fresh = 0
+        effects: list[Effect] = []
+        self._effects = effects
         if now < self._power_back:
             effects.append(Note("hub.dark", (port, len(frame))))
         elif port == WAN:

@@ -467,7 +467,9 @@ class Client:
         return self.store, self.context
 
     def _sealed(self, tag: int, apdu: bytes) -> bytes:
-        store, context = self._keys()
+        store, context = self.store, self.context
+        if store is None or context is None:
+            raise NoKeyError(_NO_KEYS)
         control = self.profile.control
         counter, text = store.seal(context, control, apdu)
         return GLO.build(Ciphered(tag, control, counter, text))

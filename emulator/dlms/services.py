@@ -70,17 +70,23 @@ _ACTION_ANSWER: Final = 0xC7
 _ACTION: Final = 0xC3
 _REPLY_TO_HLS: Final = 1
 _ASSOCIATION: Final = 15
+_READ_OR_WRITTEN: Final = DataAccessResult.SUCCESS.value
+_DONE: Final = ActionResult.SUCCESS.value
+_BLOCK_TRANSFER_WITH_ACTION: Final = Conformance.BLOCK_TRANSFER_WITH_ACTION.value
+_BLOCK_TRANSFER_WITH_GET: Final = Conformance.BLOCK_TRANSFER_WITH_GET.value
+_BLOCK_TRANSFER_WITH_SET: Final = Conformance.BLOCK_TRANSFER_WITH_SET.value
+_MULTIPLE_REFERENCES: Final = Conformance.MULTIPLE_REFERENCES.value
+_SELECTIVE_ACCESS: Final = Conformance.SELECTIVE_ACCESS.value
 
 
-def _find(device: Device, association: Association, class_id: int, logical_name: bytes) -> CosemObject | None:
-    """The object, or the client's own association under the name of the current one."""
-    found = device.objects.get((class_id, logical_name))
-    if found is None and class_id == _ASSOCIATION and logical_name == CURRENT:
+def _current(association: Association, ref: AttributeRef | MethodRef) -> CosemObject | None:
+    """For a name that no object has: the client's own association, if that is meant by it."""
+    if ref.class_id == _ASSOCIATION and ref.logical_name == CURRENT:
         return association.client.association
-    return found
+    return None
 
 
-def _offered(association: Association, bit: Conformance, what: str) -> None:
+def _offered(association: Association, bit: int, what: str) -> None:
     if not association.conformance & bit:
         raise not_allowed(f"{what} was not negotiated", ServiceError.SERVICE_NOT_SUPPORTED)
 
@@ -89,7 +95,7 @@ def _offered(association: Association, bit: Conformance, what: str) -> None:
 
 
 def _read(device: Device, association: Association, ref: AttributeRef, now: Instant) -> Data | int:
-    item = _find(device, association, ref.class_id, ref.logical_name)
+    item = device.objects.get((ref.class_id, ref.logical_name)) or _current(association, ref)
     if item is None:
         return device.objects.missing(ref.logical_name).value
     modes = association.client.association.rights.modes(item)[0]
@@ -98,7 +104,7 @@ def _read(device: Device, association: Association, ref: AttributeRef, now: Inst
         return DataAccessResult.OBJECT_UNDEFINED.value
     if not may_read(modes[number], association.authenticated):
         return DataAccessResult.READ_WRITE_DENIED.value
-    if ref.access is not None and not association.conformance & Conformance.SELECTIVE_ACCESS:
+    if ref.access is not None and not association.conformance & _SELECTIVE_ACCESS:
         return DataAccessResult.SCOPE_OF_ACCESS_VIOLATED.value
     try:
         return item.get(device, number, ref.access, now)
@@ -107,7 +113,7 @@ def _read(device: Device, association: Association, ref: AttributeRef, now: Inst
 
 
 def _write(device: Device, association: Association, ref: AttributeRef, data: Data, now: Instant) -> int:
-    item = _find(device, association, ref.class_id, ref.logical_name)
+    item = device.objects.get((ref.class_id, ref.logical_name)) or _current(association, ref)
     if item is None:
         return device.objects.missing(ref.logical_name).value
     modes = association.client.association.rights.modes(item)[0]
@@ -123,13 +129,13 @@ def _write(device: Device, association: Association, ref: AttributeRef, data: Da
     except AccessRefused as refusal:
         device.note("dlms.write-refused", ref.class_id, ref.logical_name, number, refusal.result.value, refusal.reason)
         return refusal.result.value
-    return DataAccessResult.SUCCESS.value
+    return _READ_OR_WRITTEN
 
 
 def _invoke(
     device: Device, association: Association, ref: MethodRef, data: Data | None, now: Instant
 ) -> tuple[int, Data | int | None]:
-    item = _find(device, association, ref.class_id, ref.logical_name)
+    item = device.objects.get((ref.class_id, ref.logical_name)) or _current(association, ref)
     own = association.client.association
     if association.state != ASSOCIATED and (item is not own or ref.method != _REPLY_TO_HLS):
         raise not_allowed("the association is not open yet")
@@ -142,7 +148,7 @@ def _invoke(
     if not may_act(mode, association.authenticated) and (item is not own or ref.method != _REPLY_TO_HLS):
         return ActionResult.READ_WRITE_DENIED.value, None
     try:
-        return ActionResult.SUCCESS.value, item.act(device, ref.method, data, now)
+        return _DONE, item.act(device, ref.method, data, now)
     except ActionRefused as refusal:
         device.note("dlms.action-refused", ref.class_id, ref.logical_name, ref.method, refusal.result.value,
                     refusal.reason)  # fmt: skip
@@ -166,7 +172,7 @@ def _get(device: Device, association: Association, apdu: bytes, now: Instant) ->
     if type(request) is GetRequestNext:
         return _next_get(association, request)
     assert type(request) is GetRequestList
-    _offered(association, Conformance.MULTIPLE_REFERENCES, "a list")
+    _offered(association, _MULTIPLE_REFERENCES, "a list")
     results = tuple(_read(device, association, ref, now) for ref in request.attributes)
     raw = _listed([_encoded(device, result) for result in results])
     if len(raw) + 3 <= association.room():
@@ -205,7 +211,7 @@ def _send_datum(device: Device, association: Association, invoke: int, result: D
 
 
 def _send_blocks(association: Association, invoke: int, raw: bytes) -> bytes:
-    if not association.conformance & Conformance.BLOCK_TRANSFER_WITH_GET:
+    if not association.conformance & _BLOCK_TRANSFER_WITH_GET:
         return GET_RESPONSE.build(GetResponse(invoke, DataAccessResult.OTHER_REASON.value))
     outgoing = association.outgoing = Outgoing(_GET, invoke, raw, chunk(association.room(), GET_HEADER))
     return _get_block(association, outgoing)
@@ -237,7 +243,7 @@ def _set(device: Device, association: Association, apdu: bytes, now: Instant) ->
     if type(request) is SetRequest:
         answer = SetResponse(request.invoke, _write(device, association, request.attribute, request.value, now))
     elif type(request) is SetRequestList:
-        _offered(association, Conformance.MULTIPLE_REFERENCES, "a list")
+        _offered(association, _MULTIPLE_REFERENCES, "a list")
         if len(request.attributes) != len(request.values):
             answer = SetResponseList(
                 request.invoke, tuple(DataAccessResult.OTHER_REASON.value for _ in request.attributes)
@@ -247,12 +253,12 @@ def _set(device: Device, association: Association, apdu: bytes, now: Instant) ->
                 request.invoke, _write_all(device, association, request.attributes, request.values, now)
             )
     elif type(request) is SetRequestFirstBlock:
-        _offered(association, Conformance.BLOCK_TRANSFER_WITH_SET, "a value in blocks")
+        _offered(association, _BLOCK_TRANSFER_WITH_SET, "a value in blocks")
         association.incoming = Incoming(_SET, request.invoke, (request.attribute,), False)
         answer = _set_block(device, association, request.invoke, request.last, request.block, request.raw, now)
     elif type(request) is SetRequestListFirstBlock:
-        _offered(association, Conformance.BLOCK_TRANSFER_WITH_SET, "a value in blocks")
-        _offered(association, Conformance.MULTIPLE_REFERENCES, "a list")
+        _offered(association, _BLOCK_TRANSFER_WITH_SET, "a value in blocks")
+        _offered(association, _MULTIPLE_REFERENCES, "a list")
         association.incoming = Incoming(_SET, request.invoke, request.attributes, True)
         answer = _set_block(device, association, request.invoke, request.last, request.block, request.raw, now)
     else:
@@ -305,15 +311,15 @@ def _action(device: Device, association: Association, apdu: bytes, now: Instant)
     elif type(request) is ActionRequestNext:
         return _next_action(association, request)
     elif type(request) is ActionRequestList:
-        _offered(association, Conformance.MULTIPLE_REFERENCES, "a list")
+        _offered(association, _MULTIPLE_REFERENCES, "a list")
         answer = _act_all(device, association, request.invoke, request.methods, request.parameters, now)
     elif type(request) is ActionRequestFirstBlock:
-        _offered(association, Conformance.BLOCK_TRANSFER_WITH_ACTION, "parameters in blocks")
+        _offered(association, _BLOCK_TRANSFER_WITH_ACTION, "parameters in blocks")
         association.incoming = Incoming(_ACTION, request.invoke, (request.method,), False)
         answer = _action_block(device, association, request.invoke, request.last, request.block, request.raw, now)
     elif type(request) is ActionRequestListFirstBlock:
-        _offered(association, Conformance.BLOCK_TRANSFER_WITH_ACTION, "parameters in blocks")
-        _offered(association, Conformance.MULTIPLE_REFERENCES, "a list")
+        _offered(association, _BLOCK_TRANSFER_WITH_ACTION, "parameters in blocks")
+        _offered(association, _MULTIPLE_REFERENCES, "a list")
         association.incoming = Incoming(_ACTION, request.invoke, request.methods, True)
         answer = _action_block(device, association, request.invoke, request.last, request.block, request.raw, now)
     else:
@@ -370,7 +376,7 @@ def _sayable(returned: Data | int | None) -> bool:
 
 
 def _send_action_blocks(association: Association, invoke: int, raw: bytes) -> bytes:
-    if not association.conformance & Conformance.BLOCK_TRANSFER_WITH_ACTION:
+    if not association.conformance & _BLOCK_TRANSFER_WITH_ACTION:
         return ACTION_RESPONSE.build(ActionResponse(invoke, ActionResult.OTHER_REASON.value))
     size = chunk(association.room(), ACTION_HEADER)
     outgoing = association.outgoing = Outgoing(_ACTION_ANSWER, invoke, raw, size)

@@ -21,7 +21,7 @@ So a six-second outage between any two steps leaves SENT, and the next attempt s
 another change. DLMS UA 1000-1 (class 64, key_transfer); RFC 3394 for the wrapping.
 """
 
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 
 from emulator.codecs.axdr import Data, array, enum, octet_string, structure
@@ -36,8 +36,8 @@ from emulator.kernel.effects import Note
 from emulator.kernel.machine import Party
 
 
-class Event(Enum):
-    """What moves a change of keys."""
+class Event(StrEnum):
+    """What moves a change of keys. Texts, because the hash of a plain `Enum` is a call in Python."""
 
     RECORD = "record"
     SEND = "send"

@@ -28,9 +28,10 @@ DOZE: Final = HOUR
 NEAR: Final = True
 FAR: Final = False
 
-Event: TypeAlias = tuple[Instant, int, int, Any, int, Any]
-"""(due, installation, number, wire or None, stage or party, payload): what the heap holds. No two are equal in their
-first three fields, so the rest is never compared, and ties at one instant break the same way on every machine."""
+Event: TypeAlias = tuple[Instant, int, int, Any, int, Any, list[int] | None]
+"""(due, installation, number, wire or None, stage or party, payload, slot): what the heap holds. No two are equal in
+their first three fields, so the rest is never compared, and ties at one instant break the same way on every machine.
+The slot is None for a far wake, which may find another one; all else keeps its slot alive."""
 
 
 class Wire(Protocol):
@@ -133,12 +134,13 @@ class World:
         heap, slots, machine, up = self._heap, self._slots, self._roster.machine, self._roster.up
         events = 0
         while heap and heap[0][0] <= end:
-            due, installation, _, wire, stage, payload = heappop(heap)
+            due, installation, _, wire, stage, payload, slot = heappop(heap)
             self.now = due
             events += 1
-            slot = slots.get(installation)
-            if slot is None:  # a far wake finds nobody up
-                slot = slots[installation] = [0, due]
+            if slot is None:
+                slot = slots.get(installation)
+                if slot is None:  # a far wake finds nobody up
+                    slot = slots[installation] = [0, due]
             if wire is None:
                 if payload is NEAR:
                     slot[_PENDING] -= 1
@@ -150,7 +152,7 @@ class World:
                     for delay, carried in wire.carry(stage, installation, payload, due, number):
                         slot[_PENDING] += 1
                         number = slot[_NUMBER] = slot[_NUMBER] + 1
-                        heappush(heap, (due + delay, installation, number, wire, stage + 1, carried))
+                        heappush(heap, (due + delay, installation, number, wire, stage + 1, carried, slot))
                 else:
                     arrival = wire.arrive(installation, payload, due)
                     if arrival is not None:
@@ -188,10 +190,13 @@ class World:
                 for delay, carried in wire.carry(0, installation, effect.frame, now, number):  # type: ignore[union-attr]
                     slot[_PENDING] += 1
                     number = slot[_NUMBER] = slot[_NUMBER] + 1
-                    heappush(heap, (now + delay, installation, number, wire, 1, carried))
+                    heappush(heap, (now + delay, installation, number, wire, 1, carried, slot))
             else:
                 at: Instant = effect.at  # type: ignore[union-attr]
-                near = at <= now + DOZE
-                if near:
+                if at < now:
+                    at = now
+                if at <= now + DOZE:
                     slot[_PENDING] += 1
-                heappush(heap, (at if at > now else now, installation, number, None, party, NEAR if near else FAR))
+                    heappush(heap, (at, installation, number, None, party, NEAR, slot))
+                else:
+                    heappush(heap, (at, installation, number, None, party, FAR, None))
