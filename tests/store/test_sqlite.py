@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -207,28 +208,33 @@ def test_a_beginning_that_was_cut_off_is_begun_again(tmp_path: Path, estate: Est
     assert sorted(path.name for path in folder.iterdir()) == ["cell-00000.sqlite", "estate.sqlite", "lock"]
 
 
-def test_a_folder_one_may_not_write_to(folder: Path, estate: Estate, saved: Make) -> None:
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that everybody may enter, as pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="smets1-store-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_folder_one_may_not_write_to(folder: Path, public: Path, estate: Estate, saved: Make) -> None:
     """Opening says that it cannot be written; looking works; nothing is changed."""
     open_state(str(folder), estate).close()
-    before = contents(folder)
-    for path in folder.iterdir():
+    there = Path(shutil.copytree(folder, public / "state"))
+    before = contents(there)
+    for path in there.iterdir():
         path.chmod(0o444)
-    folder.chmod(0o555)
+    there.chmod(0o555)
 
     def work() -> None:
         if os.geteuid() == 0:
-            for above in folder.parents[:3]:
-                above.chmod(0o755)
             os.setuid(65534)
         with pytest.raises(InputError, match=r"write to|cannot be written|not permitted|denied"):
-            open_state(str(folder), estate)
-        assert look(str(folder)).load_home(2, 9) == saved(b"nine")
+            open_state(str(there), estate)
+        assert look(str(there)).load_home(2, 9) == saved(b"nine")
 
-    try:
-        in_a_child(work)
-    finally:
-        folder.chmod(0o700)
-    assert contents(folder) == before
+    in_a_child(work)
+    assert contents(there) == before
+    there.chmod(0o755)
 
 
 def fill_up_and_go_on(folder: Path, estate: Estate, saved: Make, make_room: Callable[[], object]) -> None:
