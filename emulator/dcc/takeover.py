@@ -35,11 +35,13 @@ class TakeoverSettings:
     """How a takeover is done. All ASSUMED; durations in µs.
 
     `switch_margin_us` is how long after a switching time the auxiliary switches are looked at (it must exceed the
-    randomised offset). Alerts go to the same address as the callbacks of `rouse`.
+    randomised offset). An alert is asked for `alert_tries` times; alerts go to the same address as the callbacks of
+    `rouse`.
     """
 
     rouse: RouseSettings = RouseSettings()
     alert_patience_us: int = 2 * MINUTE
+    alert_tries: int = 3
     switch_margin_us: int = 35 * MINUTE
 
 
@@ -199,12 +201,13 @@ class Takeover:
         for target in self._targets:
             yield from target.session.set(services.PUSH_DESTINATION, destination)
         meter = self._meter
-        yield from meter.session.action(services.PUSH, integer(0))
-        for _ in range(3):
-            if self._inbox.take(meter.session.server_sap, vouched=True) is not None:
+        for _ in range(self._settings.alert_tries):
+            yield from meter.session.action(services.PUSH, integer(0))
+            while self._inbox.take(meter.session.server_sap, vouched=True) is None:
+                if not (yield Listen(self._settings.alert_patience_us)):
+                    break
+            else:
                 return
-            if not (yield Listen(self._settings.alert_patience_us)):
-                break
         raise CauseError("ALERT:silent")
 
     @property
@@ -263,5 +266,8 @@ COUNTER_REASONS: Final = frozenset({"counter", "invocation-counter"})
 
 
 def _refusal(error: RefusedError) -> str:
-    """The cause that a refusal in the middle of an attempt stands for."""
-    return "MF10:counter" if error.reason in COUNTER_REASONS else "MF10:refused"
+    """The cause that a refusal in the middle of an attempt stands for. Answers to other requests than the one that
+    was made are late ones: the link's doing, and not the device's."""
+    if error.reason in COUNTER_REASONS:
+        return "MF10:counter"
+    return "MF3:wan-lost" if error.reason == "unexpected" else "MF10:refused"

@@ -6,7 +6,8 @@ never repeated here: whether it took effect is a question for whoever asked (`he
 
 Ends are exceptions of two kinds: `NoAnswerError` (nobody knows what happened) and `RefusedError` (the device, or our
 own check of its answer, said no, and why). An answer that our own check turns away leaves the question open, as the
-true one may still come; when it does not, the refusal is what is reported, for it says more than silence.
+true one may still come (it was a late answer to an earlier request, say). When it does not, a read is repeated as
+after silence, and in the end the refusal is what is reported, for it says more than silence.
 """
 
 from collections.abc import Callable, Generator
@@ -168,6 +169,9 @@ class Session:
                 value = yield from self._ask(request)
             except NoAnswerError:
                 if not left:
+                    raise
+            except RefusedError as error:
+                if not left or error.reason not in DISBELIEVED:
                     raise
             else:
                 return value

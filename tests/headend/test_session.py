@@ -120,14 +120,24 @@ def test_an_answer_we_do_not_believe_leaves_the_question_open(reason: str) -> No
 
 
 @pytest.mark.parametrize("reason", sorted(DISBELIEVED))
-def test_when_no_true_answer_comes_the_disbelief_is_the_report(reason: str) -> None:
-    """It says more than silence, and it is not tried again."""
-    client = Talker([Refused(reason, "one"), Refused(reason, "two")])
-    value, asked = play(session_of(client).get(CLOCK), [b"forged", b"again", SILENCE])
+def test_when_no_true_answer_comes_it_is_asked_again_and_then_reported(reason: str) -> None:
+    """A read is repeated as after silence; in the end the last disbelief says more than silence does."""
+    client = Talker([Refused(reason, "one"), Refused(reason, "two"), YES])
+    value, asked = play(session_of(client).get(CLOCK), [b"late", b"late too", SILENCE, b"true"])
+    assert value == YES.value
+    assert [each.apdu for each in asked] == [b"request 1", b"", b"", b"request 2"]
+    client = Talker([Refused(reason, number) for number in range(READ_TRIES)])
+    value, asked = play(session_of(client).get(CLOCK), [b"forged", SILENCE] * READ_TRIES)
     assert isinstance(value, RefusedError)
-    assert (value.reason, value.detail) == (reason, "two")
-    assert client.made == 1
-    assert len(asked) == 3
+    assert (value.reason, value.detail) == (reason, READ_TRIES - 1)
+    assert client.made == READ_TRIES
+
+
+def test_an_action_with_a_late_answer_is_not_repeated_either() -> None:
+    """The disbelief is the report at once."""
+    client = Talker([Refused("unexpected", "another invoke id")])
+    value, _ = play(session_of(client).action(KEY_TRANSFER, unsigned(0)), [b"late", SILENCE])
+    assert (value.reason, client.made) == ("unexpected", 1)
 
 
 @pytest.mark.parametrize("reason", ["access", "action", "exception", "association", "invocation-counter", "initiate"])

@@ -308,11 +308,21 @@ def open_campaign(
     installations: int | None = None,
     link: str = "ipsec",
     sink: Any = None,
+    profile: LinkProfile | None = None,
+    air: AirProfile | None = None,
 ) -> CellCampaign:
     """A campaign over an estate that is one cell."""
     opened = open_estate(estate, seed, installations)
     assert opened.cells == 1
-    return CellCampaign(opened, 0, CampaignSettings(), link=link, profile=LinkProfile(), air=AirProfile(), sink=sink)
+    return CellCampaign(
+        opened,
+        0,
+        CampaignSettings(),
+        link=link,
+        profile=profile or LinkProfile(),
+        air=air or AirProfile(),
+        sink=sink,
+    )
 
 
 def migrate(campaign: CellCampaign, most: int = 40) -> int:
