@@ -14,7 +14,7 @@ it.
 from collections.abc import Callable
 from typing import Final
 
-from emulator.codecs.hdlc import DM, HDLC, HDLC_FRAME, SNRM, address_numbers
+from emulator.codecs.hdlc import DM, HDLC, HDLC_FRAME, SNRM, address_numbers, crc
 from emulator.codecs.wrapper import HEADER, WRAPPER, Wrapper
 from emulator.errors import FrameError
 from emulator.fleet import registry
@@ -30,6 +30,7 @@ from emulator.shell.tcp import Connection
 _FLAG: Final = 0x7E
 _SHORTEST: Final = 7
 _LINKS_MOST: Final = 8
+_CHECKS_MOST: Final = 4
 _PORTS: Final = {party: port for port, party in HEADS.items()}
 
 
@@ -128,27 +129,35 @@ class HdlcConnection(Connection):
             link.line.close()
 
     def _skip(self) -> int:
-        """Skip what is no frame; the length of the one that begins in the buffer, flags included, or 0."""
+        """Skip what is no frame; the length of the one that begins in the buffer, flags included, or 0.
+
+        What looks like the beginning of a frame may be noise: a whole and sound one behind it goes before."""
         buffer, filled = self._buffer, self._filled
-        at = 0
-        while True:
-            at = buffer.find(_FLAG, at, filled)
-            if at < 0:
-                at = filled
-            elif filled - at >= 3:
-                length = ((buffer[at + 1] & 7) << 8 | buffer[at + 2]) + 2
-                if buffer[at + 1] >> 4 != 0xA or length < _SHORTEST + 2:
-                    at += 1
-                    continue
-                if filled - at >= length:
-                    if buffer[at + length - 1] != _FLAG:
-                        at += 1
-                        continue
+        begun, at, checks = -1, 0, _CHECKS_MOST
+        while checks and (at := buffer.find(_FLAG, at, filled)) >= 0:
+            length = _claim(buffer, at, filled)
+            end = at + length
+            if length and end > filled:
+                begun = at if begun < 0 else begun
+            elif length and buffer[end - 1] == _FLAG:
+                if begun < 0 or crc(bytes(buffer[at + 1 : end - 3])) == buffer[end - 3] | buffer[end - 2] << 8:
                     self.consume(at)
                     return length
-            if at:
-                self.consume(at)
-            return 0
+                checks -= 1
+            at += 1
+        self.consume(filled if begun < 0 else begun)
+        return 0
+
+
+def _claim(buffer: bytearray, at: int, filled: int) -> int:
+    """How long the frame is that the flag at `at` may open; too long to be there while its length is still to come; 0
+    when it opens none."""
+    if at + 1 < filled and buffer[at + 1] >> 4 != 0xA:
+        return 0
+    if at + 2 >= filled:
+        return filled + 1
+    length = ((buffer[at + 1] & 7) << 8 | buffer[at + 2]) + 2
+    return length if length >= _SHORTEST + 2 else 0
 
 
 def optical(live: LiveEstate, gate: Gate, addresses: Addresses) -> Callable[[], HdlcConnection]:

@@ -1,6 +1,6 @@
 """Real time becomes virtual time here, and nowhere else.
 
-A tick does one round: let in what clients sent (`feed`), do what is due, commit, and let the answers go. Ticks come
+A tick does one round: do what is due, let in what clients sent (`feed`), commit, and let the answers go. Ticks come
 when somebody pokes and when something falls due, never on a beat, so an idle estate costs nothing. Everything happens
 in the event loop's thread; a round that would take long is cut into slices, between which sockets are heard.
 
@@ -127,12 +127,11 @@ class Pace:
             self._later.cancel()
             self._later = None
         live = self.live
-        more = not self.stalled and self.feed(_FEED_MOST)
-        behind = self._catch_up()
-        if self._commit():
-            more = more or behind
-        else:
-            more = behind
+        more = self._catch_up()
+        if not self.stalled and self.feed(_FEED_MOST):
+            more = True
+        live.advance(live.now)  # see through what was let in
+        self._commit()
         if self._loop is None:
             return
         if more:
@@ -143,7 +142,7 @@ class Pace:
         if due is not None and self._speed > 0:
             until = max(0.0, (due - self.target()) / SECOND / self._speed)
             wait = until if wait is None else min(wait, until)
-        if wait is not None:
+        if wait is not None and self._later is None:
             self._later = self._loop.call_later(min(wait, _SLEEP_MOST_S), self._tick)
 
     def _catch_up(self) -> bool:
@@ -158,22 +157,21 @@ class Pace:
         live.advance(target)
         return False
 
-    def _commit(self) -> bool:
+    def _commit(self) -> None:
         if not self.live.uncommitted:
-            return True
+            return
         try:
             self.live.commit()
         except InputError as error:
             if not self.stalled and self._trouble is not None:
                 self._trouble(str(error))
             self.stalled = True
-            return False
+            return
         if self.stalled:
             self.stalled = False
             if self._trouble is not None:
                 self._trouble(None)
             self.poke()
-        return True
 
 
 def _checked(speed: float) -> float:

@@ -11,6 +11,7 @@ when it is called from this machine.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -74,6 +75,7 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.installation = found
             self.transport.set_write_buffer_limits(high=_CLOGGED)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CLOGGED)
             self._heard_at = self._loop.time()
             self._timer = self._loop.call_later(self._patience(), self._look)
             self.opened()

@@ -1,0 +1,271 @@
+"""What a client may make a served estate keep, and for how long: with limits small enough to reach."""
+
+import asyncio
+import importlib.util
+import io
+import json
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.codecs.get import AttributeRef
+from emulator.codecs.hdlc import DM, HDLC, HDLC_FRAME, SNRM, UA, address
+from emulator.codecs.wrapper import WRAPPER, Wrapper
+from emulator.dlms.client import Client
+from emulator.dlms.cosem import obis
+from emulator.errors import InputError
+from emulator.fleet.estate import open_estate
+from emulator.fleet.store import NotSavedError
+from emulator.shell.addresses import Addresses, network
+from emulator.shell.gate import Gate, Limits, Log
+from emulator.shell.serving import Options, Serving
+
+if "served_kit" not in sys.modules:
+    _path = Path(__file__).parent / "served_kit.py"
+    _spec = importlib.util.spec_from_file_location("served_kit", _path)
+    assert _spec is not None
+    assert _spec.loader is not None
+    _module = importlib.util.module_from_spec(_spec)
+    sys.modules["served_kit"] = _module
+    _spec.loader.exec_module(_module)
+
+ELECTRICITY = 2
+PUBLIC = WRAPPER.build(Wrapper(16, ELECTRICITY, Client().associate(b"")))
+OBJECTS = AttributeRef(15, obis("0-0:40.0.0"), 2)
+LIST = WRAPPER.build(Wrapper(16, ELECTRICITY, Client().get(OBJECTS)))
+HOME = "127.1.0.1"
+
+
+class Inside:
+    """An estate served in this process, and connections to it."""
+
+    def __init__(self, limits: Limits, **options: Any) -> None:
+        self.log = io.StringIO()
+        settings = Options(port=0, limits=limits, **options)
+        self.serving = Serving(open_estate("demo-street"), settings, Log(self.log))
+
+    async def call(self, host: str = HOME, port: int = 0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(host, port or self.serving.port)
+
+    def events(self) -> list[str]:
+        return [json.loads(line)["event"] for line in self.log.getvalue().splitlines()]
+
+
+def run(limits: Limits, body: Callable[[Inside], Awaitable[None]], **options: Any) -> Inside:
+    """Serve, do `body`, stop; ten seconds at most."""
+
+    async def go() -> Inside:
+        found = Inside(limits, **options)
+        await found.serving.start()
+        try:
+            await body(found)
+        finally:
+            await found.serving.stop()
+        return found
+
+    return asyncio.run(asyncio.wait_for(go(), 10))
+
+
+async def ended(reader: asyncio.StreamReader) -> bytes:
+    """All that comes until the other side closes."""
+    try:
+        return await asyncio.wait_for(reader.read(), 5)
+    except ConnectionError:
+        return b""
+
+
+async def answer(reader: asyncio.StreamReader) -> Wrapper:
+    head = await asyncio.wait_for(reader.readexactly(8), 5)
+    return WRAPPER.parse(head + await reader.readexactly(int.from_bytes(head[6:], "big")))
+
+
+def test_idle_and_unfinished_connections_are_closed() -> None:
+    """Nothing said, or half a frame and no more: closed, each for its own reason and time."""
+
+    async def body(found: Inside) -> None:
+        silent, silent_writer = await found.call()
+        half, half_writer = await found.call()
+        half_writer.write(PUBLIC[:9])
+        assert await ended(half) == b""
+        assert found.serving.gate.guests
+        assert await ended(silent) == b""
+        for writer in (silent_writer, half_writer):
+            writer.close()
+
+    found = run(Limits(idle_s=0.5, frame_s=0.1), body)
+    assert found.serving.gate.counts["idle"] == 2
+    assert "shell.idle" in found.events()
+
+
+def test_connections_are_bounded_for_each_home_and_in_total() -> None:
+    """Two a home, three in all: the next is closed at once, and a place that falls free is given away again."""
+
+    async def body(found: Inside) -> None:
+        first = [await found.call() for _ in range(2)]
+        third, _ = await found.call()
+        assert await ended(third) == b""
+        other = await found.call("127.1.0.2")
+        fifth, _ = await found.call("127.1.0.5")
+        assert await ended(fifth) == b""
+        first[0][1].close()
+        while len(found.serving.gate.guests) > 2:
+            await asyncio.sleep(0.01)
+        reader, writer = await found.call()
+        writer.write(PUBLIC)
+        assert (await answer(reader)).payload[:1] == b"\x61"
+        for _, each in (*first, other, (reader, writer)):
+            each.close()
+
+    found = run(Limits(connections=3, connections_each=2), body)
+    assert found.serving.gate.counts["too-many"] == 2
+
+
+def test_a_client_that_does_not_take_its_answers_is_no_burden() -> None:
+    """It asks without end and reads nothing: nothing more is let in once its answers pile up, and in the end it is
+    closed; what was kept for it stays below a bound."""
+    kept: list[int] = []
+
+    async def look(found: Inside) -> None:
+        while True:
+            guests: Any = found.serving.gate.guests
+            kept.extend(guest.transport.get_write_buffer_size() + guest._filled for guest in guests)
+            await asyncio.sleep(0.01)
+
+    async def body(found: Inside) -> None:
+        loop = asyncio.get_running_loop()
+        looking = asyncio.create_task(look(found))
+        with socket.socket() as glutton:
+            glutton.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            glutton.setblocking(False)
+            await loop.sock_connect(glutton, (HOME, found.serving.port))
+            await loop.sock_sendall(glutton, PUBLIC)
+            with pytest.raises(ConnectionError):
+                async with asyncio.timeout(8):
+                    while True:
+                        await loop.sock_sendall(glutton, LIST * 50)
+        looking.cancel()
+
+    found = run(Limits(frame_s=0.5), body)
+    assert found.serving.gate.counts["not-taken"] == 1
+    assert 0 < max(kept) < 100_000
+
+
+def test_a_link_on_an_optical_head_ends_after_silence() -> None:
+    """SNRM, then nothing: the next request meets a station that is not connected."""
+
+    async def body(found: Inside) -> None:
+        reader, writer = await found.call(port=found.serving.hdlc_port)
+        frames = []
+        for control in (SNRM, 0x11):
+            writer.write(HDLC_FRAME.build(HDLC(address(ELECTRICITY, 17), address(16), control, False, b"")))
+            raw = await asyncio.wait_for(reader.read(4_096), 5)
+            frames.append(HDLC_FRAME.parse(raw).control)
+            await asyncio.sleep(0.4)
+        assert frames == [UA, DM]
+        writer.close()
+
+    run(Limits(hdlc_idle_s=0.2), body)
+
+
+def test_udp_peers_are_remembered_up_to_a_bound() -> None:
+    """Of five peers the last two are known; the homes of the others are let go."""
+
+    async def body(found: Inside) -> None:
+        loop = asyncio.get_running_loop()
+        peers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(5)]
+        for number, peer in enumerate(peers):
+            peer.setblocking(False)
+            await loop.sock_connect(peer, (f"127.1.0.{number + 5}", found.serving.port))
+            await loop.sock_sendall(peer, PUBLIC)
+            assert (await asyncio.wait_for(loop.sock_recv(peer, 4_096), 5))[8] == 0x61
+        datagrams = found.serving._datagrams
+        assert datagrams is not None
+        assert len(datagrams) == 2
+        assert len(found.serving.live._lines) == 2
+        for peer in peers:
+            peer.close()
+
+    run(Limits(udp_peers=2), body)
+
+
+def test_a_full_disk_holds_answers_back_and_nothing_else(tmp_path: Path) -> None:
+    """While nothing can be saved no answer comes and one line says so; when there is room again it comes, unasked."""
+
+    async def body(found: Inside) -> None:
+        store = found.serving.live.store
+        assert store is not None
+        save, full = store.save, True
+
+        def saving(batch: Any, now: int = 0) -> None:
+            if full:
+                raise NotSavedError("the disk is full; make room")
+            save(batch, now)
+
+        store.save = saving  # type: ignore[method-assign]
+        reader, writer = await found.call()
+        writer.write(PUBLIC)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.3)
+        full = False
+        found.serving.pace.poke()
+        assert (await answer(reader)).payload[:1] == b"\x61"
+        writer.close()
+
+    found = run(Limits(), body, state=str(tmp_path / "state"))
+    assert [event for event in found.events() if "saved" in event] == ["shell.not-saved", "shell.saved-again"]
+
+
+def test_turns_go_round() -> None:
+    """One visitor has a thousand frames, another has two: they take turns."""
+    order: list[str] = []
+
+    class Visitor:
+        def __init__(self, name: str, frames: int) -> None:
+            self.name, self.frames = name, frames
+
+        def step(self) -> bool:
+            order.append(self.name)
+            self.frames -= 1
+            return self.frames > 0
+
+    gate = Gate(Limits(), Log(io.StringIO()), lambda: None)
+    gate.ready(Visitor("flood", 1_000))
+    gate.ready(Visitor("guest", 2))
+    assert gate.feed(6)
+    assert order == ["flood", "guest", "flood", "guest", "flood", "flood"]
+
+
+def test_the_log_leaves_out_what_repeats() -> None:
+    """Of a hundred lines in a second twenty are written, and the next second's first says how many were not."""
+    stream, now = io.StringIO(), 1_000.0
+    log = Log(stream, lambda: now)
+    for _ in range(100):
+        log.write("shell.malformed")
+    now += 1
+    log.write("shell.malformed")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(lines) == 21
+    assert lines[-1]["left_out"] == 80
+
+
+@pytest.mark.parametrize(
+    ("net", "number", "at"),
+    [
+        ("127.0.0.0/8", 0, "127.1.0.1"),
+        ("127.0.0.0/8", 141_371, "127.3.40.60"),
+        ("10.7.0.0/16", 0, "10.7.0.1"),
+        ("192.0.2.9/32", 0, "192.0.2.9"),
+    ],
+)
+def test_addresses(net: str, number: int, at: str) -> None:
+    """A home's address, and back; its neighbours outside the estate are nobody's."""
+    addresses = Addresses(network(net), number + 1)
+    assert addresses.of(number) == at
+    assert addresses.find(at) == number
+    assert addresses.find("192.0.2.77") is None
+    with pytest.raises(InputError):
+        Addresses(network("127.0.0.0/8"), 1 << 24)
