@@ -269,8 +269,9 @@ def _own_folder(folder: Path, filling: int | None) -> None:
             raise InputError(f"{folder}: holds a state already; name a new folder")
         if not state and names - {_LOCK, _ESTATE + ".new", _ESTATE + ".new-wal", _ESTATE + ".new-shm"}:
             raise InputError(f"{folder}: is neither empty nor a state; name a new or an empty folder")
-        if stat.S_IMODE(folder.stat().st_mode) & 0o077:
-            folder.chmod(0o700)
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & 0o077:
+            folder.chmod(mode & 0o700)
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror or error}; name a folder that you can write to") from error
 
