@@ -398,6 +398,17 @@ class Verify(Query):
 
 
 @dataclass(frozen=True, slots=True)
+class Notice(Inner):
+    """Let a device notice something: it writes it into a log (event, security, auxiliary, power; "": none) as `event`
+    and alerts with `code` and `text`."""
+
+    code: int
+    text: str
+    log: str = ""
+    event: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ComeUp(Inner):
     """Let a hub be reachable at once, without a short message or the time it takes to attach."""
 

@@ -22,7 +22,7 @@ from devices.common.kit import Kit
 from devices.common.model import DeviceModel, Home, Spec
 from emulator.codecs.axdr import Data, long_unsigned, octet_string, structure
 from emulator.codecs.wrapper import WRAPPER, Wrapper
-from emulator.commands import Command, HangUp, PowerCut, RaiseAlert
+from emulator.commands import Command, HangUp, Notice, PowerCut, RaiseAlert
 from emulator.crypto import derive
 from emulator.crypto.keys import ContextStore
 from emulator.dlms.cosem import Association, Key, ObjectTree
@@ -259,6 +259,11 @@ class CosemDevice:
             self.power_cut(command.seconds, now)
         elif isinstance(command, RaiseAlert):
             self.write_log(Log.EVENT, Event.ALERT_RAISED)
+            self.emit(octet_string(command.text.encode("utf-8", "replace")), command.code)
+        elif isinstance(command, Notice):
+            if command.log:
+                self.write_log(Log[command.log.upper()], command.event)
+            self.note("device.noticed", command.code)
             self.emit(octet_string(command.text.encode("utf-8", "replace")), command.code)
         elif isinstance(command, HangUp):
             self.hang_up(command.client_sap)

@@ -15,6 +15,8 @@ import msgspec
 
 from emulator.crypto.keys import ContextStore
 from emulator.fleet import registry
+from emulator.fleet.alert_causes import Causes, Occurrence
+from emulator.fleet.alert_source import AlertSource
 from emulator.fleet.estate import Estate
 from emulator.fleet.installation import KEYED, Installation
 from emulator.fleet.rows import Rows
@@ -95,6 +97,8 @@ class Cell:
         """The machines that frames may be given to without asking `machine`."""
         self._homes: dict[int, Installation] = {}
         self._links: dict[int, HanLink] = {}
+        self.alerts: AlertSource | None = None
+        """Who lets devices notice things; nobody unless `alert` was called."""
         self.wires = self._string_wires()
         """What lies behind a party's port; the same in every installation."""
 
@@ -155,6 +159,34 @@ class Cell:
     def awake(self) -> int:
         """How many installations are objects now."""
         return len(self._awake)
+
+    # What devices notice by themselves
+
+    def alert(self, causes: Causes, per_day: float) -> AlertSource:
+        """Let the cell's devices alert from now on, `per_day` times an installation on average (0: only in storms)."""
+        now = self.world.now
+        source = AlertSource(self.estate.seed, self.members, causes, per_day, self._happen, now)
+        self.alerts = self.world.agenda = source
+        return source
+
+    def _happen(self, installation: int, what: Occurrence, luck: int) -> None:
+        """Let a device of a home notice something now; another device if the home has none of that kind."""
+        source = self.alerts
+        assert source is not None
+        home = self._homes.get(installation)
+        if home is None:
+            home = self.estate.installation(installation)
+        if home.device(what.party) is None:
+            what = source.causes.elsewhere(luck)
+            if home.device(what.party) is None:
+                return
+        self._homes[installation] = home  # until the home falls asleep, which it does at the end of the command
+        self.before_alert(installation)
+        source.count(what.notice.code)
+        self.world.command(installation, what.party, what.notice)
+
+    def before_alert(self, installation: int) -> None:
+        """A device of a home is about to alert; nothing is done here."""
 
     def _build(self, installation: int, party: Party) -> "registry.StoredMachine":
         home = self.home(installation)

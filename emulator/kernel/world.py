@@ -78,14 +78,28 @@ _PENDING: Final = 0
 _NUMBER: Final = 1
 
 
+class Agenda(Protocol):
+    """What happens in a cell without any machine having asked for it. It holds no event in the queue: only what comes
+    next is asked for, so homes that are asleep cost nothing."""
+
+    @property
+    def due(self) -> Instant | None:
+        """When something is to be done next, later than anything done; None: never."""
+        ...
+
+    def act(self, world: "World") -> None:
+        """Do what is due; it is `due`, and everything in the queue up to then has been carried out."""
+        ...
+
+
 class World:
-    """One cell: a queue, a roster, its wires and its journal. `now` moves only in `run_until`.
+    """One cell: a queue, a roster, its wires and its journal. `now` moves only in `run_until`. It may have an `agenda`.
 
     Every installation with something under way has a slot: how much is under way, and its last event number. A new slot
     numbers from the instant it was made, so numbers rise over an installation's whole life and one asleep needs none.
     """
 
-    __slots__ = ("_heap", "_roster", "_slots", "_wiring", "events", "journal", "now")
+    __slots__ = ("_heap", "_roster", "_slots", "_wiring", "agenda", "events", "journal", "now")
 
     def __init__(self, roster: Roster, wiring: Wiring, journal: Journal, now: Instant) -> None:
         self._roster = roster
@@ -95,6 +109,7 @@ class World:
         self.journal = journal
         self.now = now
         self.events = 0
+        self.agenda: Agenda | None = None
 
     def wake(self, installation: int, party: int, at: Instant) -> None:
         """Have a machine woken at `at` (an instant in the past means now)."""
@@ -114,7 +129,11 @@ class World:
     @property
     def due(self) -> Instant | None:
         """When the next event is due, or None."""
-        return self._heap[0][0] if self._heap else None
+        due = self._heap[0][0] if self._heap else None
+        if self.agenda is None:
+            return due
+        planned = self.agenda.due
+        return planned if due is None or (planned is not None and planned < due) else due
 
     def awake(self) -> int:
         """How many installations have something under way."""
@@ -131,6 +150,14 @@ class World:
 
     def run_until(self, end: Instant) -> None:
         """Carry out everything due up to and including `end`; then it is `end`."""
+        agenda = self.agenda
+        if agenda is not None:
+            while (planned := agenda.due) is not None and planned <= end:
+                self._run_until(max(planned, self.now))
+                agenda.act(self)
+        self._run_until(end)
+
+    def _run_until(self, end: Instant) -> None:
         heap, slots, machine, up = self._heap, self._slots, self._roster.machine, self._roster.up
         events = 0
         while heap and heap[0][0] <= end:
