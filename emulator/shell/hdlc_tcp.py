@@ -7,8 +7,9 @@ The client's address is its SAP. Of the server's address the upper half is the l
 SAP; the lower half is the physical device, and as one head sits on one meter any will do. The electricity and the gas
 meter have a head; the hub has none and says so (DM). A head leads straight to its meter, past link, hub and radio.
 
-A link ends with DISC, with the TCP connection, or after a time without a frame, and the client's association ends with
-it.
+An association belongs to a client and a meter, whichever way they talk: a client that is on the head and on the WAN at
+once is one client. A link ends with DISC, with the TCP connection, or after a time
+without a frame, and with the last of a client's ways to a home its associations end.
 """
 
 from collections.abc import Callable

@@ -120,15 +120,21 @@ class LiveCell(Cell):
 
     # What an outsider needs of a home
 
+    def survey(self, installation: int) -> None:
+        """Know a home's radio coverage: a home that never had any has none now, one that loses it loses it (modelled)
+        some time after the estate begins."""
+        if installation in self._known:
+            return
+        self._known.add(installation)
+        home = self.estate.installation(installation)
+        outage = self.estate.outage(home, self.estate.start)
+        never = home.condition is not None and home.condition.kind == "MF2"
+        if outage is not None and (never or not self.instant):
+            self.coverages[installation] = Coverage(gaps=(outage,))
+
     def approach(self, installation: int) -> None:
-        """Before a frame is sent to or from a home: know its radio coverage, and have its hub up if all is instant."""
-        if installation not in self._known:
-            self._known.add(installation)
-            home = self.estate.installation(installation)
-            outage = self.estate.outage(home, self.estate.start)
-            never = home.condition is not None and home.condition.kind == "MF2"
-            if outage is not None and (never or not self.instant):
-                self.coverages[installation] = Coverage(gaps=(outage,))
+        """Before a frame is sent to or from a home: know its coverage, and have its hub up if all is instant."""
+        self.survey(installation)
         if self.instant and installation not in self.coverages:
             self.world.command(installation, Party.HUB, ComeUp())
 
@@ -219,11 +225,10 @@ class Lead:
     """The cable between an optical head and whoever holds its other end: short and sound."""
 
     stages: Final = 1
-    __slots__ = ("_party", "_port")
+    __slots__ = ("hears",)
 
     def __init__(self, party: Party, port: Port) -> None:
-        self._party = party
-        self._port = port
+        self.hears = party, port
 
     def carry(
         self, stage: int, installation: int, payload: Any, now: Instant, number: int
@@ -231,7 +236,7 @@ class Lead:
         return ((0, payload),)
 
     def arrive(self, installation: int, payload: Any, now: Instant) -> tuple[int, Port, bytes] | None:
-        return self._party, self._port, payload
+        return *self.hears, payload
 
 
 class Outside:
@@ -254,6 +259,7 @@ class Outside:
         return cell.desk.machine(installation).receive(port, frame, now)
 
     def wake(self, now: Instant) -> Effects:
+        self._cell.survey(self._installation)
         return self._cell.desk.machine(self._installation).wake(now)
 
     def command(self, command: Command, now: Instant) -> Effects:

@@ -14,6 +14,7 @@ import json
 import os
 import resource
 import socket
+import traceback
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -95,6 +96,7 @@ class Serving:
         self.port, self.hdlc_port = stream.getsockname()[1], heads.getsockname()[1]
         _allow_files(options.limits.connections + 256)
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._fault)
         shared = (self.live, self.gate, self.addresses)
         self._servers.append(await loop.create_server(wrapper(*shared), sock=stream, backlog=_BACKLOG))
         self._servers.append(await loop.create_server(optical(*shared), sock=heads, backlog=_BACKLOG))
@@ -145,6 +147,16 @@ class Serving:
             self.log.write("shell.saved-again")
         else:
             self.log.write("shell.not-saved", error=text, so="no answer leaves until it can be saved")
+
+    def _fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A fault of ours must not go unseen, and must not end the service."""
+        error = context.get("exception")
+        frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+        self.log.write(
+            "shell.fault",
+            error=context.get("message", "") if error is None else f"{type(error).__name__}: {error}",
+            frames=[f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames[-4:]],
+        )
 
     # Sockets
 

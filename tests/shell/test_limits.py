@@ -1,6 +1,7 @@
 """What a client may make a served estate keep, and for how long: with limits small enough to reach."""
 
 import asyncio
+import contextlib
 import importlib.util
 import io
 import json
@@ -43,10 +44,11 @@ HOME = "127.1.0.1"
 class Inside:
     """An estate served in this process, and connections to it."""
 
-    def __init__(self, limits: Limits, **options: Any) -> None:
+    def __init__(self, limits: Limits, *, installations: int | None = None, **options: Any) -> None:
         self.log = io.StringIO()
         settings = Options(port=0, limits=limits, **options)
-        self.serving = Serving(open_estate("demo-street"), settings, Log(self.log))
+        estate = open_estate("demo-street" if installations is None else "thousand", installations=installations)
+        self.serving = Serving(estate, settings, Log(self.log))
 
     async def call(self, host: str = HOME, port: int = 0) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(host, port or self.serving.port)
@@ -217,6 +219,58 @@ def test_a_full_disk_holds_answers_back_and_nothing_else(tmp_path: Path) -> None
 
     found = run(Limits(), body, state=str(tmp_path / "state"))
     assert [event for event in found.events() if "saved" in event] == ["shell.not-saved", "shell.saved-again"]
+
+
+def own_address() -> str | None:
+    """An address of this machine that is not loopback; None where it has none. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        found = str(probe.getsockname()[0])
+    return None if found.startswith("127.") else found
+
+
+def test_with_its_flag_it_serves_beyond_loopback() -> None:
+    """One home at this machine's own address: there it answers, and no longer on loopback."""
+    outside = own_address()
+    if outside is None:
+        pytest.skip("this machine has no address but loopback")
+
+    async def body(found: Inside) -> None:
+        reader, writer = await found.call(outside)
+        writer.write(PUBLIC)
+        assert (await answer(reader)).payload[:1] == b"\x61"
+        writer.close()
+        inside, _ = await found.call(HOME)
+        assert await ended(inside) == b""
+
+    run(Limits(), body, installations=1, host=f"{outside}/32", beyond_loopback=True)
+
+
+def test_modelled_timing_keeps_a_sleeping_hub_silent_until_its_message() -> None:
+    """Nobody woke it: silence. After a short message, at a hundred virtual seconds a second, the meter answers."""
+
+    async def body(found: Inside) -> None:
+        reader, writer = await found.call()
+        writer.write(PUBLIC)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.readexactly(1), 0.2)
+        for _ in range(3):
+            found.serving.live.text(0, b"SMETS1 WAKE 10.0.0.1:4061 x")
+        found.serving.pace.poke()
+        for _ in range(50):
+            await asyncio.sleep(0.05)
+            writer.write(PUBLIC)
+            with contextlib.suppress(TimeoutError):
+                assert (await asyncio.wait_for(reader.readexactly(9), 0.05))[8] == 0x61
+                break
+        else:
+            raise AssertionError("no answer")
+        writer.close()
+
+    run(Limits(), body, timing="modelled", speed=100.0)
 
 
 def test_turns_go_round() -> None:
