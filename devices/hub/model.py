@@ -363,8 +363,8 @@ class CommunicationsHub(CosemDevice):
             return
         radio.heard = now
         self._effects.append(Send(WAN, frame))
-        if not waiting:
-            self._arm()  # the bell may stand at the end of a long wait that is over
+        if not waiting and now + self.habits.idle_s * SECOND < self._bell:
+            self._arm()  # the bell stands at the end of a long wait that is over
 
     # The home
 

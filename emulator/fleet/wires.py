@@ -32,6 +32,7 @@ class WanDown:
     """Head end to hub."""
 
     stages: Final = 2
+    hears: Final = (Party.HUB, WAN)
     __slots__ = ("_air", "_chain", "_coverages", "_journal")
 
     def __init__(self, chain: Chain, air: Air, coverages: Coverages, journal: Journal) -> None:
@@ -60,6 +61,7 @@ class WanUp:
     """Hub to head end; `alerts` wires take the destination from the frame's first six bytes."""
 
     stages: Final = 2
+    hears: Final = None
     __slots__ = ("_air", "_alerts", "_chain", "_coverages", "_head_end", "_journal")
 
     def __init__(self, chain: Chain, air: Air, coverages: Coverages, journal: Journal, *, alerts: bool) -> None:
@@ -99,6 +101,7 @@ class ShortMessage:
     """Head end to hub, by SMS."""
 
     stages: Final = 1
+    hears: Final = (Party.HUB, SMS)
     __slots__ = ("_air", "_coverages")
 
     def __init__(self, air: Air, coverages: Coverages) -> None:
@@ -117,7 +120,7 @@ class Radio:
     """One way over the HAN between the hub and one device. `links` finds the link, which keeps the state."""
 
     stages: Final = 1
-    __slots__ = ("_down", "_journal", "_links", "_party", "_port", "_target")
+    __slots__ = ("_down", "_journal", "_links", "_party", "hears")
 
     def __init__(
         self, links: Callable[[int, Party], HanLink], party: Party, *, down: bool, hub_port: Port, journal: Journal
@@ -125,8 +128,7 @@ class Radio:
         self._links = links
         self._party = party
         self._down = down
-        self._target = party if down else Party.HUB
-        self._port = HAN if down else hub_port
+        self.hears = (party, HAN) if down else (Party.HUB, hub_port)
         self._journal = journal
 
     def carry(self, stage: int, installation: int, payload: bytes, now: Instant, number: int) -> Any:
@@ -137,4 +139,4 @@ class Radio:
         return [(delays[0], payload)] if len(delays) == 1 else [(delay, payload) for delay in delays]
 
     def arrive(self, installation: int, payload: bytes, now: Instant) -> tuple[int, Port, bytes] | None:
-        return self._target, self._port, payload
+        return *self.hears, payload

@@ -35,10 +35,14 @@ The slot is None for a far wake, which may find another one; all else keeps its 
 
 
 class Wire(Protocol):
-    """What lies behind a port. `stages` is how many legs a payload travels."""
+    """What lies behind a port. `stages` is how many legs a payload travels; `hears` is the party and port at its end,
+    where that is always the same and every payload is a frame, else None: then `arrive` is asked."""
 
     @property
     def stages(self) -> int: ...
+
+    @property
+    def hears(self) -> tuple[int, Port] | None: ...
 
     def carry(
         self, stage: int, installation: int, payload: Any, now: Instant, number: int
@@ -49,7 +53,7 @@ class Wire(Protocol):
         ...
 
     def arrive(self, installation: int, payload: Any, now: Instant) -> tuple[int, Port, bytes] | None:
-        """The far end: (party, port, frame) that hear it, or None when the far end refuses it."""
+        """The far end of a wire without `hears`: (party, port, frame) that hear it, or None when it refuses it."""
         ...
 
 
@@ -181,7 +185,8 @@ class World:
                         number = slot[_NUMBER] = slot[_NUMBER] + 1
                         heappush(heap, (due + delay, installation, number, wire, stage + 1, carried, slot))
                 else:
-                    arrival = wire.arrive(installation, payload, due)
+                    hears = wire.hears
+                    arrival = wire.arrive(installation, payload, due) if hears is None else (*hears, payload)
                     if arrival is not None:
                         party, port, frame = arrival
                         home = up.get(installation)

@@ -76,59 +76,40 @@ class Air:
     `number` keys the chance: the same question asked twice has the same answer. Times never go back.
     """
 
-    __slots__ = (
-        "_down", "_down_key", "_loss", "_low", "_sms", "_sms_loss", "_span", "_up", "_up_key", "lost", "profile",
-        "seed",
-    )  # fmt: skip
+    __slots__ = ("_down", "_sms", "_sms_loss", "_sms_lost", "_up", "down", "profile", "seed", "up")
 
     def __init__(self, seed: int, profile: AirProfile) -> None:
         self.seed = seed
         self.profile = profile
-        self._low = profile.latency_us_min
-        self._span = profile.latency_us_max - profile.latency_us_min + 1
-        self._loss = round(profile.loss * _HALF)
         self._sms_loss = round(profile.sms_loss * _HALF)
-        self._down_key = place_key(seed, "air.down")
-        self._up_key = place_key(seed, "air.up")
-        self._down = _Order()
-        self._up = _Order()
+        self._down = _Bearer(place_key(seed, "air.down"), profile)
+        self._up = _Bearer(place_key(seed, "air.up"), profile)
         self._sms = _Order()
-        self.lost = 0
+        self._sms_lost = 0
+        self.down = self._down.fly
+        """Operator's gateway to hub: `down(installation, now, number, coverage=COVERED)`."""
+        self.up = self._up.fly
+        """Hub to operator's gateway, likewise."""
 
-    def down(self, installation: int, now: Instant, number: int, coverage: Coverage = COVERED) -> list[int]:
-        """Operator's gateway to hub."""
-        luck = mix(self._down_key, installation, number)
-        return self._fly(luck, self._down, installation, now, coverage)
-
-    def up(self, installation: int, now: Instant, number: int, coverage: Coverage = COVERED) -> list[int]:
-        """Hub to operator's gateway."""
-        luck = mix(self._up_key, installation, number)
-        return self._fly(luck, self._up, installation, now, coverage)
+    @property
+    def lost(self) -> int:
+        """How much the air has swallowed."""
+        return self._down.lost + self._up.lost + self._sms_lost
 
     def sms(self, installation: int, now: Instant, number: int, coverage: Coverage = COVERED) -> list[int]:
         """A short message to the hub; out of coverage it waits in the network."""
         luck = mix(place_key(self.seed, "air.sms"), installation, number)
         profile = self.profile
         if (luck >> 32) < self._sms_loss:
-            self.lost += 1
+            self._sms_lost += 1
             return []
         span = profile.sms_delay_us_max - profile.sms_delay_us_min + 1
         sent = now + profile.sms_delay_us_min + (luck & 0xFFFF_FFFF) % span
         arrival = coverage.back_at(sent)
         if arrival is None or arrival - now > max(profile.sms_validity_us, profile.sms_delay_us_max):
-            self.lost += 1
+            self._sms_lost += 1
             return []
         return [self._sms.delay(installation, now, arrival)]
-
-    def _fly(self, luck: int, order: "_Order", installation: int, now: Instant, coverage: Coverage) -> list[int]:
-        if (luck >> 32) < self._loss:
-            self.lost += 1
-            return []
-        arrival = now + self._low + (luck & 0xFFFF_FFFF) % self._span
-        if coverage is not COVERED and not coverage.reaches(now, arrival):
-            self.lost += 1
-            return []
-        return [order.delay(installation, now, arrival)]
 
 
 class _Order:
@@ -156,3 +137,32 @@ class _Order:
 
     def __len__(self) -> int:
         return len(self._lasts)
+
+
+class _Bearer(_Order):
+    """One direction of the radio bearer. A packet is one call and one draw: two cross it in every exchange."""
+
+    __slots__ = ("_key", "_loss", "_low", "_span", "lost")
+
+    def __init__(self, key: int, profile: AirProfile) -> None:
+        super().__init__()
+        self._key = key
+        self._loss = round(profile.loss * _HALF)
+        self._low = profile.latency_us_min
+        self._span = profile.latency_us_max - profile.latency_us_min + 1
+        self.lost = 0
+
+    def fly(self, installation: int, now: Instant, number: int, coverage: Coverage = COVERED) -> list[int]:
+        luck = mix(self._key, installation, number)
+        if (luck >> 32) < self._loss:
+            self.lost += 1
+            return []
+        arrival = now + self._low + (luck & 0xFFFF_FFFF) % self._span
+        if coverage is not COVERED and not coverage.reaches(now, arrival):
+            self.lost += 1
+            return []
+        lasts = self._lasts
+        if lasts.get(installation, now) < arrival and len(lasts) < self._limit:  # nobody to wait for, nothing to sweep
+            lasts[installation] = arrival
+            return [arrival - now]
+        return [self.delay(installation, now, arrival)]

@@ -42,6 +42,7 @@ class Cable:
 
     party: int
     delays: tuple[list[int], ...] = ([10], [5])
+    hears: tuple[int, str] | None = None
 
     @property
     def stages(self) -> int:
