@@ -228,6 +228,7 @@ def _visit(
     except WishError as error:
         task.fail(error)
         raise
+    desk.live.stir(installation)
     desk.pace.poke()
     return task
 

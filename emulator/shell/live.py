@@ -30,8 +30,8 @@ from emulator.kernel.machine import Party
 from emulator.kernel.time import MILLISECOND
 from emulator.shell import key_facts
 from emulator.shell.live_cell import HEADS, Ear, LiveCell, Timing
+from emulator.shell.switchboard import Line, Reply, Switchboard
 
-Reply: TypeAlias = Callable[[bytes], None]
 AlertHook: TypeAlias = Callable[[int, bytes, Instant], None]
 
 RING: Final = 10_000
@@ -57,48 +57,6 @@ class Snapshot:
 
     def __repr__(self) -> str:
         return f"<snapshot of {len(self.homes)} homes>"  # never a key
-
-
-class Line:
-    """One client's way to one home. `reply` is called in `commit` with each answering frame; `port` is WAN or one of
-    `live_cell.HEADS`. Close it when the client is gone."""
-
-    __slots__ = ("_estate", "closed", "installation", "port", "reply", "routes", "saps")
-
-    def __init__(self, estate: "LiveEstate", installation: int, reply: Reply, port: Port) -> None:
-        self._estate = estate
-        self.installation = installation
-        self.reply = reply
-        self.port = port
-        self.closed = False
-        self.saps: set[int] = set()
-        self.routes: set[_Route] = set()
-
-    def send(self, frame: bytes) -> bool:
-        """Put a wrapper frame on its way; False when it was dropped because too much is under way already."""
-        return self._estate.send(self, frame)
-
-    def forget(self, client_sap: int) -> None:
-        """This line no longer speaks for a client: as `close`, for that client alone."""
-        self._estate.quit(self, client_sap)
-
-    def close(self) -> None:
-        """The client is gone; nothing is handed to it any more."""
-        self._estate.hang_up(self)
-
-
-_Route: TypeAlias = tuple[int, Port, int, int]
-"""(installation, port, client SAP, server SAP): where an answer belongs."""
-
-
-class _Askers:
-    """Who waits on one route, oldest first; and who asked last, for an answer nobody waits for any more."""
-
-    __slots__ = ("last", "waiting")
-
-    def __init__(self, last: Line) -> None:
-        self.last: Line | None = last
-        self.waiting: OrderedDict[int, Line] = OrderedDict()
 
 
 class LiveEstate:
@@ -127,8 +85,7 @@ class LiveEstate:
         self._sinks: list[Callable[[Entry], None]] = []
         self._capture: list[Entry] | None = None
         self._lively: set[int] = set()
-        self._routes: dict[_Route, _Askers] = {}
-        self._lines: dict[tuple[int, int], int] = {}
+        self.switchboard = Switchboard()
         self._loose: OrderedDict[tuple[int, Port, Reply], Line] = OrderedDict()
         self._replies: list[tuple[Line, bytes]] = []
         self._reservations = Reservations()
@@ -151,7 +108,7 @@ class LiveEstate:
     def advance(self, to: Instant) -> None:
         """Carry out everything due up to and including `to`. With instant timing what was let in is seen through to
         its answer, even though that takes some virtual microseconds beyond."""
-        if to > self._now:
+        if to >= self._now:
             for cell in self._cells.values():
                 cell.world.run_until(to)
             self._now = to
@@ -168,6 +125,11 @@ class LiveEstate:
             for number in self._lively:
                 self._cells[number].world.run_until(self._now)
         self._lively.clear()
+        self.switchboard.settled(self.timing == "instant")
+
+    def stir(self, installation: int) -> None:
+        """Something was put into a home's queue by hand: with instant timing it is seen through, as if from outside."""
+        self._lively.add(self.cell(installation).number)
 
     # Cells
 
@@ -247,18 +209,7 @@ class LiveEstate:
             self.dropped += 1
             return False
         client, server = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
-        if client not in line.saps:
-            line.saps.add(client)
-            key = (installation, client)
-            self._lines[key] = self._lines.get(key, 0) + 1
-        route = (installation, line.port, client, server)
-        askers = self._routes.get(route)
-        if askers is None:
-            askers = self._routes[route] = _Askers(line)
-        askers.last = line
-        askers.waiting[id(line)] = line
-        askers.waiting.move_to_end(id(line))
-        line.routes.add(route)
+        self.switchboard.asked(line, client, server, self._now)
         if line.port == WAN:
             cell.approach(installation)
         cell.world.send(installation, Party.HEADEND, line.port, frame)
@@ -278,19 +229,7 @@ class LiveEstate:
         """`Line.forget`."""
         if line.closed or client not in line.saps:
             return
-        line.saps.discard(client)
-        for route in [route for route in line.routes if route[2] == client]:
-            line.routes.discard(route)
-            askers = self._routes[route]
-            askers.waiting.pop(id(line), None)
-            if askers.last is line:
-                askers.last = None
-            if askers.last is None and not askers.waiting:
-                del self._routes[route]
-        key = (line.installation, client)
-        self._lines[key] -= 1
-        if not self._lines[key]:
-            del self._lines[key]
+        if self.switchboard.left(line, client):
             self.cell(line.installation).hang_up(line.installation, client)
 
     def text(self, installation: int, message: bytes) -> None:
@@ -319,15 +258,7 @@ class LiveEstate:
     def _answer(self, installation: int, port: Port, frame: bytes) -> bool:
         """A cell's frame for the head end: hand it to whoever waits longest, else to whoever asked last."""
         client, server = int.from_bytes(frame[4:6], "big"), int.from_bytes(frame[2:4], "big")
-        askers = self._routes.get((installation, port, client, server))
-        if askers is None:
-            return False
-        if askers.waiting:
-            line: Line | None = askers.waiting.popitem(last=False)[1]
-        elif installation in self.cell(installation).desk.running:
-            return False  # the emulator's own head end is in conversation there, and nobody outside waits
-        else:
-            line = askers.last
+        line = self.switchboard.whose((installation, port, client, server), self._now)
         if line is None:
             return False
         self._replies.append((line, frame))
