@@ -24,8 +24,9 @@ from emulator.kernel.machine import Party
 from emulator.shell.addresses import Addresses
 from emulator.shell.gate import Gate
 from emulator.shell.hdlc_station import POLL, Station
-from emulator.shell.live import Line, LiveEstate
+from emulator.shell.live import LiveEstate
 from emulator.shell.live_cell import HEADS
+from emulator.shell.switchboard import Line
 from emulator.shell.tcp import Connection
 
 _FLAG: Final = 0x7E

@@ -77,6 +77,10 @@ class LiveEstate:
         """Called with (installation, wrapper frame, now) for each alert that reaches this head end's address."""
         self.dropped = 0
         """Frames of outsiders that were not let in: the home was busy, or they were no wrapper frames."""
+        self.kept: dict[int, bytes] = {}
+        """What was kept beside homes when their state was loaded."""
+        self.beside: Callable[[int], bytes] = lambda installation: self.kept.get(installation, b"")
+        """What else is to be kept of a home, in the same transaction: its runner's own, b"" for nothing."""
         self.sequence = 0
         """Number of the newest journal entry; they count from 1."""
         self._cells: dict[int, LiveCell] = {}
@@ -163,6 +167,8 @@ class LiveEstate:
             for installation, saved in self.store.load_cell(number):
                 cell.put(installation, saved.machines, saved.contexts)
                 self._reservations.durable(installation, saved)
+                if saved.other:
+                    self.kept[installation] = saved.other
             cell.touched.clear()
         self._cells[number] = cell
         self._lively.add(number)
@@ -316,7 +322,8 @@ class LiveEstate:
         batch: dict[int, list[tuple[int, Saved]]] = {}
         for number, cell in self._cells.items():
             for installation in sorted(cell.touched):
-                saved = self._reservations.reserve(installation, cell.row(installation), cell.contexts(installation))
+                contexts, other = cell.contexts(installation), self.beside(installation)
+                saved = self._reservations.reserve(installation, cell.row(installation), contexts, other)
                 if saved is not None:
                     batch.setdefault(number, []).append((installation, saved))
         if batch:

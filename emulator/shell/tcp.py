@@ -18,7 +18,8 @@ from typing import Any, Final
 from emulator.codecs.wrapper import HEADER
 from emulator.shell.addresses import Addresses
 from emulator.shell.gate import Gate
-from emulator.shell.live import Line, LiveEstate
+from emulator.shell.live import LiveEstate
+from emulator.shell.switchboard import Line
 
 _VERSION: Final = b"\x00\x01"
 _LINGER_S: Final = 2.0

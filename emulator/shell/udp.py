@@ -17,7 +17,8 @@ from typing import Final
 from emulator.codecs.wrapper import HEADER
 from emulator.shell.addresses import Addresses
 from emulator.shell.gate import Gate
-from emulator.shell.live import Line, LiveEstate
+from emulator.shell.live import LiveEstate
+from emulator.shell.switchboard import Line
 
 _IP_PKTINFO: Final[int] = getattr(socket, "IP_PKTINFO", 8)
 _PKTINFO: Final = struct.Struct("=i4s4s")

@@ -187,7 +187,7 @@ def test_udp_peers_are_remembered_up_to_a_bound() -> None:
         datagrams = found.serving._datagrams
         assert datagrams is not None
         assert len(datagrams) == 2
-        assert len(found.serving.live._lines) == 2
+        assert len(found.serving.live.switchboard) == 2
         for peer in peers:
             peer.close()
 

@@ -20,7 +20,8 @@ from emulator.fleet.store import NotSavedError, open_state
 from emulator.headend import services
 from emulator.kernel.machine import Party
 from emulator.kernel.time import HOUR, MINUTE, SECOND
-from emulator.shell.live import UNDER_WAY_MOST, Line, LiveEstate
+from emulator.shell.live import UNDER_WAY_MOST, LiveEstate
+from emulator.shell.switchboard import Line, Switchboard
 
 if "served_kit" not in sys.modules:
     _path = Path(__file__).parent / "served_kit.py"
@@ -118,6 +119,29 @@ def test_two_lines_on_the_same_addresses_each_get_their_own_answer(live: LiveEst
     live.advance(live.now)
     live.commit()
     assert [len(talker.heard) for talker in talkers] == [1, 1]
+
+
+def test_an_unanswered_request_takes_no_answer_from_others(live: LiveEstate) -> None:
+    """A home without coverage and a client SAP that no meter knows: silence. Whoever asks after a silent request gets
+    the answer to its own, at once where all is instant and after a minute elsewhere."""
+    lost, found = Talker(live, 3), Talker(live, 0)
+    lost.send(16, ELECTRICITY, Client().associate(b""))
+    found.send(77, ELECTRICITY, Client().associate(b""))
+    live.advance(live.now)
+    live.commit()
+    assert (lost.heard, found.heard) == ([], [])
+    board, early, late = Switchboard(), Talker(live, 0).line, Talker(live, 0).line
+    route = (0, "wan", 16, ELECTRICITY)
+    board.asked(early, 16, ELECTRICITY, 0)
+    board.settled(answered=True)
+    board.asked(late, 16, ELECTRICITY, 0)
+    assert board.whose(route, 0) is late
+    board.asked(early, 16, ELECTRICITY, 0)
+    board.asked(late, 16, ELECTRICITY, 2 * MINUTE)
+    assert board.whose(route, 2 * MINUTE) is late
+    assert not board.left(early, 16)
+    assert board.left(late, 16)
+    assert board.whose(route, 0) is None
 
 
 def test_associations_end_with_the_last_line_of_their_client(live: LiveEstate) -> None:
