@@ -6,11 +6,15 @@ One JSON line on stdout says that it is ready and where; everything else goes to
 import asyncio
 import json
 import signal
+from contextlib import AsyncExitStack
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import click
+
+from emulator.cli.control_options import ControlWish, control_options
+from emulator.cli.mqtt_options import BusWish, bus_options
 
 
 @click.command(short_help="serve an estate on real sockets")
@@ -43,6 +47,8 @@ import click
 )
 @click.option("--link", type=click.Choice(["plain", "ipsec", "mpls"]), help="Kind of link.  [default: the estate's]")
 @click.option("--state", help="Folder (or postgresql:// address) that keeps what happens.  [default: nothing is kept]")
+@control_options
+@bus_options
 def command(
     source: str,
     installations: int | None,
@@ -55,8 +61,11 @@ def command(
     speed: float,
     link: str | None,
     state: str | None,
+    control: ControlWish,
+    bus: BusWish | None,
 ) -> None:
-    """Serve an estate: COSEM wrapper over TCP and UDP, HDLC over TCP, one address for every installation.
+    """Serve an estate: COSEM wrapper over TCP and UDP, HDLC over TCP, one address for every installation;
+    and HTTP to drive it (`smets1 ask`).
 
     Prints one JSON line when it is ready. SIGTERM and SIGINT end it cleanly: what was asked is answered and kept.
     """
@@ -79,13 +88,19 @@ def command(
     async def run() -> None:
         serving = Serving(estate, options)
         await serving.start()
-        ended = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, ended.set)
-        click.echo(json.dumps({"ready": True, **serving.facts()}))
-        await ended.wait()
-        await serving.stop()
+        facts = serving.facts()
+        async with AsyncExitStack() as doors:  # the last one opened is closed first
+            doors.push_async_callback(serving.stop)
+            told, driver = await control.open(serving, doors)
+            facts |= told
+            if bus is not None:
+                facts["mqtt"] = await bus.open(serving, driver, doors)
+            ended = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, ended.set)
+            click.echo(json.dumps({"ready": True, **facts}))
+            await ended.wait()
 
     with asyncio.Runner(loop_factory=_loops()) as runner:
         runner.run(run())
