@@ -157,7 +157,13 @@ def _object(result: Any) -> dict[str, Any]:
         "audited": sums.audited,
         "agrees": not result.objections,
         "days": [
-            {"day": day.day, "decision": day.decision, "started": day.started, "migrated": day.migrated}
+            {
+                "day": day.day,
+                "decision": day.decision,
+                "started": day.started,
+                "migrated": day.migrated,
+                "alerts": day.alerts,
+            }
             for day in result.days
         ],
         "virtual_s": result.virtual_s,

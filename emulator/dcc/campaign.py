@@ -26,6 +26,9 @@ from emulator.kernel.time import DAY, SECOND
 
 DAYS_MOST: Final = 3_000
 
+ALERTS_MULTIPLE: Final = 5.0
+"""So many times the usual alerts stop a campaign for a day. ASSUMED."""
+
 Progress = Callable[["Snapshot"], None]
 
 
@@ -93,7 +96,10 @@ def run(
     began = monotonic()
     recipe = estate.recipe.pacing
     pacing = Pacing(recipe.first_per_day, recipe.first_days, recipe.per_day)
-    centre = ControlCentre(pacing, gate or Gate())
+    per_day = options.settings.alerts_per_day
+    if per_day is None:
+        per_day = estate.recipe.alerts.per_day or 0.0
+    centre = ControlCentre(pacing, gate or Gate(alerts_most=ALERTS_MULTIPLE * per_day))
     host = CampaignHost(estate, options)
     if workers == 1:
         quiet_collector()

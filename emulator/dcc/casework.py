@@ -14,7 +14,8 @@ from emulator.dcc.verdict import CAUSE_CODES, CAUSE_NAMES, Outcome, Verdict
 from emulator.errors import UsageError
 from emulator.fleet.cell import Cell
 from emulator.fleet.installation import KEYED, SmsoRecord
-from emulator.headend.alerts import Inbox
+from emulator.headend.alert_desk import AlertDesk
+from emulator.headend.alerts import Alert, Inbox
 from emulator.headend.conversation import Conversation
 from emulator.headend.keyring import Keyring, Patience, Target
 from emulator.kernel.effects import Effects, Instant
@@ -28,9 +29,10 @@ class CampaignSettings:
     """How a campaign is run. ASSUMED, but for the five attempts (published: "at least five attempts").
 
     Starts are spread from `opens_us` for `open_us` of each day. A failed attempt is followed by another `retry_us`
-    later.
+    later. `alerts_per_day` is how often an installation alerts by itself (None: as its estate says; 0: never).
     """
 
+    alerts_per_day: float | None = None
     attempts: int = 5
     retry_us: int = 4 * HOUR
     opens_us: int = 6 * HOUR
@@ -48,6 +50,8 @@ class Casework:
     def __init__(self, cell: Cell, keyring: Keyring, settings: CampaignSettings) -> None:
         self.cell = cell
         self.keyring = keyring
+        self.alert_desk: AlertDesk | None = None
+        """Who is told of the alerts that come in conversations; nobody unless set."""
         self._settings = settings
         self._due: dict[int, Instant] = {}
         self._open: set[int] = set()
@@ -124,7 +128,14 @@ class Casework:
         contexts = {
             target.device.spec.system_title: self.keyring.context(installation, target.party) for target in targets
         }
-        return Inbox(self.keyring.store, contexts)
+        desk = self.alert_desk
+        if desk is None:
+            return Inbox(self.keyring.store, contexts)
+
+        def heard(alert: Alert) -> None:
+            desk.heard(installation, alert)
+
+        return Inbox(self.keyring.store, contexts, heard)
 
     def _judge(self, installation: int, takeover: Takeover, attempt: int, conversation: Conversation) -> None:
         """An attempt has ended: the case ends with it, or another attempt is due."""

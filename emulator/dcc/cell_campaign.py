@@ -12,8 +12,10 @@ from emulator.crypto import derive
 from emulator.dcc.casework import CampaignSettings, Casework
 from emulator.dcc.verdict import Verdict
 from emulator.errors import UsageError
+from emulator.fleet import alert_causes
 from emulator.fleet.cell import Cell
 from emulator.fleet.estate import Estate
+from emulator.headend.alert_desk import AlertDesk, named
 from emulator.headend.keyring import Keyring
 from emulator.kernel.journal import Sink
 from emulator.kernel.time import DAY
@@ -26,7 +28,8 @@ __all__ = ["CampaignSettings", "CellCampaign", "DayReport"]
 
 @dataclass(slots=True)
 class DayReport:
-    """What a day brought in one cell. `waiting`: not begun; `open`: begun and not ended."""
+    """What a day brought in one cell. `waiting`: not begun; `open`: begun and not ended. `alerts` is what was heard on
+    the alert port; where installations alert by themselves, only what they said of themselves."""
 
     started: int
     migrated: int
@@ -63,6 +66,12 @@ class CellCampaign(Casework):
         self._estate = estate
         self._waiting = deque(cell.members)
         self._phase = _Phase.MIGRATING
+        per_day = estate.recipe.alerts.per_day if settings.alerts_per_day is None else settings.alerts_per_day
+        if per_day:
+            causes = alert_causes.read(estate.recipe.alerts.causes)
+            cell.alert(causes, per_day)
+            self.alert_desk = AlertDesk(self.keyring, lambda number: estate.smso(estate.installation(number)), causes)
+            cell.desk.hear_alert = self.alert_desk.hear
 
     # The day
 
@@ -71,7 +80,7 @@ class CellCampaign(Casework):
         world, settings = self.cell.world, self._settings
         midnight = self._estate.start + number * DAY
         before = self._ended()
-        alerts = self.cell.journal.counts.get("headend.alert", 0)
+        alerts = self._alerts()
         started = min(quota, len(self._waiting))
         for turn in range(started):
             at = midnight + settings.opens_us + turn * settings.open_us // started
@@ -83,10 +92,24 @@ class CellCampaign(Casework):
             migrated=migrated,
             failed=failed,
             unrecoverable=unrecoverable,
-            alerts=self.cell.journal.counts.get("headend.alert", 0) - alerts,
+            alerts=self._alerts() - alerts,
             waiting=len(self._waiting),
             open=len(self._open),
         )
+
+    def _alerts(self) -> int:
+        desk = self.alert_desk
+        return self.cell.journal.counts.get("headend.alert", 0) if desk is None else desk.tally.total
+
+    def alert_counts(self) -> dict[str, int]:
+        """Alerts by cause: noticed by devices, and heard by the head end; empty where nobody alerts by himself."""
+        source, desk = self.cell.alerts, self.alert_desk
+        if source is None or desk is None:
+            return {}
+        found = {f"alert.raised.{name}": count for name, count in named(source.causes, source.raised).items()}
+        found.update({f"alert.heard.{name}": count for name, count in desk.by_cause().items()})
+        found.update({"alert.merged": desk.throttle.merged, "alert.vouched": desk.vouched})
+        return found
 
     def audit_day(self, number: int) -> int:
         """Audit every migrated installation; how many have still not been heard. Called until that is 0."""

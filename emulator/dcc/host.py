@@ -118,7 +118,7 @@ class CampaignHost:
                 name: {"offered": way.offered, "lost": way.lost, "delivered": way.delivered, "refused": way.refused}
                 for name, way in zip(("down", "up"), log.ways, strict=True)
             },
-            counts=dict(cell.journal.counts),
+            counts={**cell.journal.counts, **campaign.alert_counts()},
             events=cell.world.events,
             row_bytes=self._sleeping_bytes(campaign),
             process=os.getpid(),

@@ -29,11 +29,15 @@ class Gate:
     A day above `failed_share` goes on at half the pace; above `stop_share`, or with more than `unrecoverable_most`
     homes lost for good, the next day is a no-go. A no-go day is followed by a day at half the pace, so that a campaign
     always ends.
+
+    A day with more than `alerts_most` alerts for each home that reports here (and 20 besides, as few homes say little)
+    is followed by a no-go; 0: alerts are not looked at.
     """
 
     failed_share: float = 0.08
     stop_share: float = 0.25
     unrecoverable_most: int = 0
+    alerts_most: float = 0.0
 
 
 @dataclass(slots=True)
@@ -80,6 +84,9 @@ class ControlCentre:
         finished = last.migrated + last.failed + last.unrecoverable
         share = last.failed / finished if finished else 0.0
         if last.unrecoverable > self.gate.unrecoverable_most or share > self.gate.stop_share:
+            return "NO GO"
+        most = self.gate.alerts_most
+        if most and last.alerts > most * sum(day.migrated for day in self.days) + 20:
             return "NO GO"
         return "SLOW" if share > self.gate.failed_share else "GO"
 

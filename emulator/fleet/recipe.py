@@ -148,6 +148,14 @@ class Outage(_Strict, frozen=True, kw_only=True):
     seconds: Annotated[int, Meta(ge=1, le=86_400)] = 6
 
 
+class Alerts(_Strict, frozen=True, kw_only=True):
+    """What devices say by themselves: `per_day` alerts an installation on average (left out: none in a migration, 2.3
+    where an estate is served; 0: none). `causes` is a table by its name, or a file."""
+
+    per_day: Annotated[float, Meta(ge=0.0, le=10_000.0, description="alerts a day an installation")] | None = None
+    causes: Annotated[str, Meta(min_length=1, max_length=4_096)] = "standard"
+
+
 class Link(_Strict, frozen=True, kw_only=True):
     """The link's default kind and its planned outages."""
 
@@ -199,6 +207,7 @@ class Recipe(_Strict, frozen=True, kw_only=True):
     wan_loss: WanLoss = WanLoss()
     pacing: Pacing = Pacing()
     link: Link = Link()
+    alerts: Alerts = Alerts()
     homes: tuple[Home, ...] = ()
 
     @property

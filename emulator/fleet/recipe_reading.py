@@ -16,10 +16,11 @@ import msgspec
 from msgspec import Struct
 
 from emulator.errors import InputError
-from emulator.fleet import identity, models, tariffs
+from emulator.fleet import alert_causes, identity, models, tariffs
 from emulator.fleet.installation import KEYED, KINDS
 from emulator.fleet.recipe import (
     DETAILS,
+    Alerts,
     Combination,
     Conditions,
     EpclEntry,
@@ -105,7 +106,8 @@ def _explain(message: str) -> str:
 
 def _field_names() -> list[str]:
     structs: list[type[Struct]] = [Recipe]
-    structs += [Combination, Model, EpclEntry, FiveTerminal, Rate, Conditions, WanLoss, Pacing, Outage, Link, Home]
+    structs += [Combination, Model, EpclEntry, FiveTerminal, Rate, Conditions, WanLoss, Pacing, Outage, Link, Alerts]
+    structs += [Home]
     return sorted({name for struct in structs for name in struct.__struct_fields__})
 
 
@@ -141,6 +143,10 @@ def problems(recipe: Recipe) -> Iterator[str]:
     low, high = recipe.wan_loss.lasts_h
     if not 0 < low <= high:
         yield "wan_loss.lasts_h: not [low, high] with 0 < low <= high; give hours"
+    try:
+        alert_causes.read(recipe.alerts.causes)
+    except InputError as error:
+        yield f"alerts.causes: {error}"
     for index, home in enumerate(recipe.homes):
         yield from _home_problems(recipe, f"homes[{index}]", home)
 
