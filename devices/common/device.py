@@ -14,12 +14,14 @@ a receiver that takes them in order must see them in order.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from devices.common import clock, frames, nvm
 from devices.common.event_log import Event, EventLog, Log
 from devices.common.kit import Kit
 from devices.common.model import DeviceModel, Home, Spec
+from devices.common.profile import Birth
 from emulator.codecs.axdr import Data, long_unsigned, octet_string, structure
 from emulator.codecs.wrapper import WRAPPER, Wrapper
 from emulator.commands import Command, HangUp, Notice, PowerCut, RaiseAlert
@@ -40,6 +42,10 @@ NEVER: Final[Instant] = 1 << 62
 _UNKNOWN: Final[Instant] = -1
 
 _KEY_EVENTS: Final = (Event.KEY_EK, Event.KEY_BROADCAST, Event.KEY_AK, Event.KEY_MASTER)
+
+
+def _born(birth: Birth, seed: int, installation: int) -> Instant:
+    return birth.day(chance.bits(seed, "birth", installation))
 
 
 class CosemDevice:
@@ -180,10 +186,7 @@ class CosemDevice:
     @property
     def born(self) -> Instant:
         """When it was put on the wall: a keyed whole day."""
-        return self.model.profile.birth.day(chance.bits(self.seed, "birth", self.installation))
-
-    def _birthday(self) -> Instant:
-        return self.born
+        return _born(self.model.profile.birth, self.seed, self.installation)
 
     def shown(self, now: Instant) -> Instant:
         """What this device believes UTC to be."""
@@ -195,7 +198,9 @@ class CosemDevice:
         found = self._log
         if found is None:
             kept = self._memory.log if self._memory is not None else ()
-            found = self._log = EventLog(self._birthday, self.model.profile.sizes.log_entries, kept)
+            # Not a method of ours: a log that holds its device is a circle, which only the collector would undo.
+            born = partial(_born, self.model.profile.birth, self.seed, self.installation)
+            found = self._log = EventLog(born, self.model.profile.sizes.log_entries, kept)
         return found
 
     def write_log(self, log: Log, code: int, now: Instant | None = None) -> None:
@@ -301,6 +306,7 @@ class CosemDevice:
     def drop_associations(self) -> None:
         if self._server is not None:
             self._server.drop()
+            self._server = None
 
     def hang_up(self, client_sap: int) -> None:
         """The transport below a client's association has gone."""

@@ -6,7 +6,7 @@ the mains lost) closes the law in force first.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from devices.common import consumption, contact, frames
@@ -36,6 +36,17 @@ def _kit(profile: Profile, table: SwitchingTable) -> Kit:
 def _circuits(profile: Profile, table: SwitchingTable) -> tuple[Circuit, ...]:
     """The switches of a model loaded with a table."""
     return tuple(Circuit(switch, table.switched) for switch in range(1, profile.auxiliary.switches + 1))
+
+
+def _loads(profile: Profile, home: Home, seed: int) -> Loads:
+    """What is plugged in, and what hangs on the switches that this home has wired."""
+    habits, aux = needed(profile.electricity), profile.auxiliary
+    wired = min(home.wiring.switches, aux.switches) if home.wiring is not None else 0
+    number = home.number
+    return [consumption.electricity(seed, number, habits.mean_day_wh)], [
+        consumption.heating(seed, number, switch, aux.heater_w) if switch <= wired else None
+        for switch in range(1, aux.switches + 1)
+    ]
 
 
 class ElectricityMeter(CosemDevice):
@@ -86,18 +97,8 @@ class ElectricityMeter(CosemDevice):
             regimes = [Regime(self.born, FOREVER, {}, self.table.calendar)]
         else:
             regimes = snapshot.unpack(self._kept, self.table.calendar)
-        return Ledger(self._loads, _circuits(self.model.profile, self.table), regimes)
-
-    def _loads(self) -> Loads:
-        """What is plugged in, and what hangs on the switches that this home has wired."""
-        habits, aux = self.habits, self.model.profile.auxiliary
-        wiring = self.home.wiring
-        wired = min(wiring.switches, aux.switches) if wiring is not None else 0
-        number, seed = self.installation, self.seed
-        return [consumption.electricity(seed, number, habits.mean_day_wh)], [
-            consumption.heating(seed, number, switch, aux.heater_w) if switch <= wired else None
-            for switch in range(1, aux.switches + 1)
-        ]
+        loads = partial(_loads, self.model.profile, self.home, self.seed)  # a method of ours would close a circle
+        return Ledger(loads, _circuits(self.model.profile, self.table), regimes)
 
     def physics(self) -> Any:
         return self._kept if self._ledger is None else snapshot.pack(self._ledger, self.table.calendar)

@@ -7,7 +7,7 @@ clock set), and the hub computes the rest (see `devices.hub.mirror`).
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from devices.common import consumption, contact, frames
@@ -28,6 +28,10 @@ from emulator.kernel.time import DAY
 @lru_cache(maxsize=64)
 def _kit(profile: Profile) -> Kit:
     return assemble(profile, objects.build(profile))
+
+
+def _loads(habits: Gas, number: int, seed: int) -> Loads:
+    return [consumption.gas(seed, number, habits.mean_day_dm3)], ()
 
 
 class GasMeter(CosemDevice):
@@ -67,11 +71,8 @@ class GasMeter(CosemDevice):
                 regimes = [Regime(self.born, FOREVER, {}, FLAT.calendar)]
             else:
                 regimes = snapshot.unpack(self._kept)
-            found = self._ledger = Ledger(self._loads, (), regimes)
+            found = self._ledger = Ledger(partial(_loads, self.habits, self.installation, self.seed), (), regimes)
         return found
-
-    def _loads(self) -> Loads:
-        return [consumption.gas(self.seed, self.installation, self.habits.mean_day_dm3)], ()
 
     def physics(self) -> Any:
         return self._kept if self._ledger is None else snapshot.pack(self._ledger)

@@ -254,6 +254,7 @@ class CommunicationsHub(CosemDevice):
         super().drop_associations()
         if self._mirror_server is not None:
             self._mirror_server.drop()
+            self._mirror_server = None
 
     def _arm(self) -> None:
         """Ask to be woken at the next deadline, if no earlier wake is outstanding."""
@@ -325,11 +326,15 @@ class CommunicationsHub(CosemDevice):
         due = now + self.habits.han_patience_s * SECOND
         if party is Party.GAS:
             if not self._poll_us:
-                mirror = self.mirror
-                self._poll_us = mirror.poll_us if mirror is not None else SECOND
+                self._poll_us = self._gas_poll_us()
             due += self._poll_us
         self._waiting[party] = self._waiting.get(party, 0) + 1
         self._radio.waiting = max(self._radio.waiting, due)
+
+    def _gas_poll_us(self) -> int:
+        """How long at most until the gas meter hears, as far as a hub that mirrors it knows."""
+        spec = self.network.spec(Party.GAS) if self.model.profile.addressing.mirror else None
+        return SECOND if spec is None else needed(find(spec.model).gas).poll_s * SECOND
 
     def _from_han(self, port: Port, frame: bytes, now: Instant) -> None:
         party = _PARTIES.get(port)

@@ -130,6 +130,8 @@ class Cell:
                 states[int(party)] = state
             else:
                 states.pop(int(party), None)
+            if (drop := getattr(machine, "drop", None)) is not None:
+                drop()  # associations are volatile; and a server holds its device, which else waits for the collector
         self.rows.store(installation, _PACK(states) if states else b"")
         for party in _HAN_PORTS.values():
             self._links.pop(installation * _PARTIES + party, None)

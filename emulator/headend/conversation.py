@@ -60,6 +60,10 @@ AlertHook: TypeAlias = Callable[[bytes, Instant], Note]
 _IDLE: Final = -1
 
 
+def _nothing() -> None:
+    """There is no more to come."""
+
+
 class Conversation:
     """The head end's machine for one installation.
 
@@ -137,7 +141,8 @@ class Conversation:
                 ask = script.send(heard)
             except StopIteration:
                 self._script = None
-                self._finished()
+                finished, self._finished = self._finished, _nothing  # what it holds often holds this conversation
+                finished()
                 return effects
             kind = type(ask)
             if kind is Request:
