@@ -30,7 +30,7 @@ from emulator.control.tasks import Task
 from emulator.errors import EmulatorError
 from emulator.shell.gate import Log
 from emulator.shell.live import LiveEstate
-from emulator.web import answers, auth, openapi, sse
+from emulator.web import answers, auth, dashboard, openapi, sse
 from emulator.web.metrics import CONTENT_TYPE, Metrics
 from emulator.web.server import Served, listen
 
@@ -43,7 +43,7 @@ WAIT_S: Final = 30.0
 """How long a request waits for what takes virtual time, unless it says so itself."""
 
 _AT_ONCE: Final = frozenset({Migrate})
-_OPEN: Final = frozenset({"/", "/openapi.json", "/static/api.js", "/static/api.css", "/health"})
+_OPEN: Final = frozenset({"/", "/openapi.json", "/static/api.js", "/static/api.css", "/health"}) | dashboard.OPEN
 """What anybody may see: the description says nothing of an estate."""
 
 _POLICY: Final = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'"
@@ -75,6 +75,7 @@ class Application:
         static = {"/": ("api.html", "text/html"), "/static/api.js": ("api.js", "text/javascript")}
         static["/static/api.css"] = ("api.css", "text/css")
         found += [Route(path, _static(*file), methods=["GET"], name=file[0]) for path, file in static.items()]
+        found += dashboard.routes()
         found.append(Route("/v1/journal/events", self._events, methods=["GET"], name="journal-events"))
         found.append(Route("/openapi.json", self._describe, methods=["GET"], name="openapi"))
         found.append(Route("/metrics", self._metrics, methods=["GET"], name="metrics"))
