@@ -13,6 +13,7 @@ import click
 from emulator.control.mqtt_address import PASSWORD_VARIABLE, USER_VARIABLE, Address, BusOptions, address_of, root_of
 
 if TYPE_CHECKING:
+    from emulator.control.driver import Driver
     from emulator.shell.serving import Serving
 
 _PATH = click.Path(path_type=Path, dir_okay=False)
@@ -60,7 +61,8 @@ class BusWish:
     address: Address
 
     async def open(self, serving: "Serving", driver: "Driver", doors: AsyncExitStack) -> dict[str, Any]:
-        """Put what is served on the broker, its wishes carried out by `driver`, until `doors` close; what a client has to know. Raises InputError."""
+        """Put what is served on the broker until `doors` close, wishes carried out by `driver`, the estate's only one;
+        what a client has to know. Raises InputError."""
         from emulator.control.mqtt import Bus
 
         log = serving.log

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from emulator.cli.control_options import ControlWish, control_options
+from emulator.cli.mqtt_options import BusWish, bus_options
 
 
 @click.command(short_help="serve an estate on real sockets")
@@ -47,6 +48,7 @@ from emulator.cli.control_options import ControlWish, control_options
 @click.option("--link", type=click.Choice(["plain", "ipsec", "mpls"]), help="Kind of link.  [default: the estate's]")
 @click.option("--state", help="Folder (or postgresql:// address) that keeps what happens.  [default: nothing is kept]")
 @control_options
+@bus_options
 def command(
     source: str,
     installations: int | None,
@@ -60,6 +62,7 @@ def command(
     link: str | None,
     state: str | None,
     control: ControlWish,
+    bus: BusWish | None,
 ) -> None:
     """Serve an estate: COSEM wrapper over TCP and UDP, HDLC over TCP, one address for every installation;
     and HTTP to drive it (`smets1 ask`).
@@ -88,8 +91,10 @@ def command(
         facts = serving.facts()
         async with AsyncExitStack() as doors:  # the last one opened is closed first
             doors.push_async_callback(serving.stop)
-            told, _ = await control.open(serving, doors)
+            told, driver = await control.open(serving, doors)
             facts |= told
+            if bus is not None:
+                facts["mqtt"] = await bus.open(serving, driver, doors)
             ended = asyncio.Event()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
