@@ -16,9 +16,9 @@ from emulator.fleet.cell import Cell
 from emulator.fleet.installation import KEYED, SmsoRecord
 from emulator.headend.alert_desk import AlertDesk
 from emulator.headend.alerts import Alert, Inbox
-from emulator.headend.conversation import Conversation
+from emulator.headend.conversation import AlertHook, Conversation
 from emulator.headend.keyring import Keyring, Patience, Target
-from emulator.kernel.effects import Effects, Instant
+from emulator.kernel.effects import Effects, Instant, Note
 from emulator.kernel.machine import Party
 from emulator.kernel.time import HOUR
 from emulator.link.air import Coverage
@@ -106,14 +106,35 @@ class Casework:
             if any(device.keys is not None and device.keys.kek is None for device in record.devices):
                 self._end(installation, Outcome(Verdict.FAILED, "MF1:no-master-key"), 0, now)
                 return None
-            outage = estate.outage(home, now)
-            if outage is not None:
-                self.cell.coverages[installation] = Coverage(gaps=(outage,))
         targets = self.keyring.targets(record)
         inbox = self._inbox(installation, targets)
         takeover = Takeover(record, targets, inbox, self._settings.takeover, silent=estate.silent(record))
-        conversation = Conversation(inbox.hear, lambda: self._judge(installation, takeover, attempt, conversation))
+        hear = self._hear_until_lost(installation, inbox, now)
+        conversation = Conversation(hear, lambda: self._judge(installation, takeover, attempt, conversation))
         return conversation, conversation.run(takeover.script(conversation), now)
+
+    def _hear_until_lost(self, installation: int, inbox: Inbox, now: Instant) -> AlertHook:
+        """The inbox's ear; in a home that loses its WAN in the middle of its migration one that, when the hub is first
+        heard, lets the loss run its course from there."""
+        cell = self.cell
+        if installation in cell.coverages:
+            return inbox.hear
+        home = cell.home(installation)
+        outage = cell.estate.outage(home, now)
+        if outage is None:
+            return inbox.hear
+        if outage[0] <= now:  # it never had any
+            cell.coverages[installation] = Coverage(gaps=(outage,))
+            return inbox.hear
+
+        def hear(frame: bytes, at: Instant) -> Note:
+            if installation not in cell.coverages:
+                lost = cell.estate.outage(home, at)
+                assert lost is not None
+                cell.coverages[installation] = Coverage(gaps=(lost,))
+            return inbox.hear(frame, at)
+
+        return hear
 
     def _begin_audit(self, installation: int, record: SmsoRecord, now: Instant) -> tuple[Conversation, Effects]:
         cause = CAUSE_NAMES[self.cell.rows.value(installation, "cause")]

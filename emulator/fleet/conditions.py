@@ -135,7 +135,7 @@ class Plan:
 def outage(installation: Installation, seed: int, settings: WanLoss, begins: Instant) -> tuple[Instant, Instant] | None:
     """When the home's hub is out of coverage for good or for long: (from, until), or None.
 
-    `begins` is when the home's first attempt begins. MF2: always. MF3: from some seconds into that attempt.
+    `begins` is when its migration begins, its hub first being heard. MF2: always. MF3: from some seconds later.
     """
     condition = installation.condition
     if condition is None or condition.kind not in ("MF2", "MF3"):

@@ -142,7 +142,7 @@ class Estate:
         return handover.counters(installation, party, self.seed)
 
     def outage(self, installation: Installation, begins: Instant) -> tuple[Instant, Instant] | None:
-        """When its hub has no WAN at all: (from, until). `begins`: when its first attempt begins."""
+        """When its hub has no WAN at all: (from, until). `begins`: when its hub is first heard."""
         return conditions.outage(installation, self.seed, self.recipe.wan_loss, begins)
 
     # Belief

@@ -125,9 +125,10 @@ class Conditions(_Strict, frozen=True, kw_only=True):
 
 
 class WanLoss(_Strict, frozen=True, kw_only=True):
-    """MF3: contact ends between `after_s` seconds into the home's migration; for good, or for `lasts_h` hours."""
+    """MF3: contact ends `after_s` seconds after the hub is first heard, which has to be before a fast home is through;
+    for good, or for `lasts_h` hours."""
 
-    after_s: tuple[int, int] = (12, 40)
+    after_s: tuple[int, int] = (1, 9)
     lasts_h: tuple[int, int] = (720, 1440)
     for_good: Share = 0.5
 

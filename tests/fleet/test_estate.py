@@ -238,7 +238,7 @@ def test_coverage_ends_where_the_condition_says() -> None:
             assert window == (0, NEVER)
         elif kind == "MF3":
             assert window is not None
-            assert begins + 12 * SECOND <= window[0] <= begins + 40 * SECOND
+            assert begins + 1 * SECOND <= window[0] <= begins + 9 * SECOND
             assert window[1] - window[0] >= 30 * DAY
         else:
             assert window is None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from emulator.headend.recovery import associate
 from emulator.kernel.journal import Entry
 from emulator.kernel.machine import Party
 from emulator.kernel.time import DAY, MINUTE
+from emulator.resources import fixture
 
 CONDITIONS = {
     "MF1:no-master-key", "MF2:no-wan", "MF3:wan-lost", "MF5:GT01", "MF9:unknown-device", "MF9:mpxn-mismatch",
@@ -64,6 +66,27 @@ def test_every_home_ends_as_what_it_is(estate: str, installations: int | None, s
     assert (sums.audited, sums.astray, sums.pending) == (sums.migrated, 0, 0)
     log = campaign.cell.chain.log
     assert campaign.cell.desk.exchanges == log.exchanges > 0
+
+
+@pytest.mark.parametrize("combination", ["elster-electricity", "elster-dual"])
+def test_a_home_that_loses_its_wan_loses_it_in_the_middle(tmp_path: Path, combination: str) -> None:
+    """However fast a home is, the loss comes after the hub was heard and before everything is done."""
+    text = Path(str(fixture("estates/demo-street.toml"))).read_text("utf-8")
+    text = text[: text.index("[[homes]]")].replace("active = 12", "active = 60").replace("dormant = 4", "dormant = 0")
+    homes = f'[[homes]]\ncombination = "{combination}"\ncondition = "MF3:wan-lost"\n' * 60
+    file = tmp_path / "lost.toml"
+    file.write_text(text + homes, "utf-8")
+    campaign = open_campaign(str(file))
+    assert not audit(campaign, migrate(campaign)).migrated
+    rotated = 0
+    for entry in lines(campaign):
+        assert (entry.verdict, entry.cause, entry.attempts) == (Verdict.FAILED, "MF3:wan-lost", 5)
+        hub = campaign.keyring.keeper.custody(entry.installation, Party.HUB, Hierarchy.DATA)
+        meter = campaign.keyring.keeper.custody(entry.installation, Party.ELECTRICITY, Hierarchy.DATA)
+        rotated += hub.live > 0 or meter.live > 0 or meter.candidate > 0
+    assert sum(entry.exchanges > 0 for entry in lines(campaign)) > 50
+    if combination == "elster-electricity":
+        assert rotated > 5  # some are caught while their keys change
 
 
 def test_who_is_refused_on_paper_is_never_called(monkeypatch: pytest.MonkeyPatch, tap: Any) -> None:
