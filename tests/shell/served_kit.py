@@ -22,7 +22,10 @@ from emulator.crypto.keys import ContextStore
 from emulator.dlms.client import MANAGEMENT, Answer, Client, More
 from emulator.headend import services
 
-PATIENCE = 10.0
+PATIENCE = 20.0
+START = 60.0
+"""Seconds: for an answer, and for a process to be there on a busy machine."""
+
 TITLE = b"TST\0\0\0\0\1"
 
 
@@ -41,7 +44,7 @@ class Served:
             command += ["--port", "0"]
         self.arguments = arguments
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        line = self._line(PATIENCE)
+        line = self._line(START)
         self.ready: dict[str, Any] = json.loads(line) if line else {}
         self.log: list[dict[str, Any]] = []
 

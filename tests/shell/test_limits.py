@@ -7,6 +7,7 @@ import io
 import json
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from emulator.dlms.cosem import obis
 from emulator.errors import InputError
 from emulator.fleet.estate import open_estate
 from emulator.fleet.store import NotSavedError
+from emulator.headend import services
 from emulator.shell.addresses import Addresses, network
 from emulator.shell.gate import Gate, Limits, Log
 from emulator.shell.serving import Options, Serving
@@ -33,6 +35,8 @@ if "served_kit" not in sys.modules:
     _module = importlib.util.module_from_spec(_spec)
     sys.modules["served_kit"] = _module
     _spec.loader.exec_module(_module)
+
+kit: Any = sys.modules["served_kit"]
 
 ELECTRICITY = 2
 PUBLIC = WRAPPER.build(Wrapper(16, ELECTRICITY, Client().associate(b"")))
@@ -58,7 +62,7 @@ class Inside:
 
 
 def run(limits: Limits, body: Callable[[Inside], Awaitable[None]], **options: Any) -> Inside:
-    """Serve, do `body`, stop; ten seconds at most."""
+    """Serve, do `body`, stop; thirty seconds at most."""
 
     async def go() -> Inside:
         found = Inside(limits, **options)
@@ -69,7 +73,7 @@ def run(limits: Limits, body: Callable[[Inside], Awaitable[None]], **options: An
             await found.serving.stop()
         return found
 
-    return asyncio.run(asyncio.wait_for(go(), 10))
+    return asyncio.run(asyncio.wait_for(go(), 30))
 
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
@@ -271,6 +275,44 @@ def test_modelled_timing_keeps_a_sleeping_hub_silent_until_its_message() -> None
         writer.close()
 
     run(Limits(), body, timing="modelled", speed=100.0)
+
+
+def test_virtual_time_runs_at_its_speed() -> None:
+    """At 600 virtual seconds a second the meter's clock runs minutes in a blink, also for who asks after a pause."""
+
+    def read(found: Inside) -> list[int]:
+        device = found.serving.live.keys(0, host=HOME, port=found.serving.port)[1]
+        shown = []
+        with kit.Caller(HOME, found.serving.port) as caller:
+            client = caller.managed(device)
+            for _ in range(2):
+                text = bytes(caller.talk(client, 1, ELECTRICITY, client.get(services.CLOCK)).value)
+                shown.append((text[5] * 60 + text[6]) * 60 + text[7])
+                time.sleep(0.2)
+        return shown
+
+    async def body(found: Inside) -> None:
+        first, second = await asyncio.to_thread(read, found)
+        assert 100 <= second - first <= 3_600
+
+    run(Limits(), body, speed=600.0)
+
+
+def test_a_storm_of_bad_connections_is_counted_and_not_written_out() -> None:
+    """Two hundred malformed headers: all in the counts at the end, a few lines a second in the log."""
+
+    async def body(found: Inside) -> None:
+        for _ in range(200):
+            reader, writer = await found.call()
+            writer.write(b"\xff" * 8)
+            await ended(reader)
+            writer.close()
+
+    found = run(Limits(), body)
+    events = found.events()
+    assert found.serving.gate.counts["malformed"] == 200
+    assert 0 < events.count("shell.malformed") < 200
+    assert json.loads(found.log.getvalue().splitlines()[-1])["malformed"] == 200
 
 
 def test_turns_go_round() -> None:
