@@ -22,9 +22,10 @@ As at every door, what a wish changed is durable before its answer leaves.
 
 import asyncio
 import secrets
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -51,6 +52,8 @@ ORDERS_MOST: Final = 4_096
 _PACKET_MOST: Final = 4 * 1024 * 1024
 _WINDOW: Final = 32
 _KEEPALIVE_S: Final = 10
+_GREETING_S: Final = 2.5
+"""A broker of the older version may not answer the newer one's greeting at all."""
 _REPLY_S: Final = 5.0
 _SESSION_S: Final = 300
 _FIRST_S: Final = 0.1
@@ -192,8 +195,8 @@ class Bus:
     def _away(self, error: Exception, pause: float) -> None:
         reached = self.connected
         cause = error.__context__ if isinstance(error, MqttError) else error
-        if not reached and not isinstance(cause, OSError):
-            # It was there but did not say yes: perhaps it speaks the other version.
+        if not reached and (isinstance(cause, TimeoutError) or not isinstance(cause, OSError)):
+            # It was there but did not say yes: perhaps it speaks the other version only.
             older = self._version is ProtocolVersion.V5
             self._version = ProtocolVersion.V311 if older else ProtocolVersion.V5
         self.counts["lost" if reached else "not-found"] += 1
@@ -221,7 +224,7 @@ class Bus:
             will=Will(f"{self.root}/status", b"offline", 1, True),
             clean_session=None if five else True,
             clean_start=False if five else 3,
-            timeout=_REPLY_S,
+            timeout=_GREETING_S,
             keepalive=_KEEPALIVE_S,
             properties=properties,
             max_inflight_messages=_WINDOW,
@@ -249,7 +252,8 @@ class Bus:
 
     async def _session(self) -> None:
         """One connection, from its beginning to its end."""
-        async with self._client() as client:
+        async with _connected(self._client()) as client:
+            client.timeout = _REPLY_S
             commands = f"{self.root}/command/#"
             if self._version is ProtocolVersion.V5:
                 nothing_old = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
@@ -343,6 +347,23 @@ class Bus:
         if taken.missed:
             self.counts[f"{stream.name}-dropped"] += taken.missed
             self.log.write("mqtt.dropped", stream=stream.name, missed=taken.missed, ever=stream.dropped)
+
+
+@asynccontextmanager
+async def _connected(client: Client) -> AsyncIterator[Client]:
+    """As `async with client`, and leaves nothing of it in the loop: aiomqtt forgets a connection that never came about,
+    but its socket goes on."""
+    try:
+        await client.__aenter__()
+        try:
+            yield client
+        finally:
+            await client.__aexit__(*sys.exc_info())
+    finally:
+        inner = client._client
+        inner.on_connect = inner.on_disconnect = None
+        if inner.socket() is not None:
+            inner.disconnect()
 
 
 def _properties(message: Message) -> tuple[str | None, bytes | None]:

@@ -96,7 +96,7 @@ class EmbeddedBroker:
         )
         self._broker: Broker | None = None
         self._server: asyncio.Server | None = None
-        self._guests: set[asyncio.StreamWriter] = set()
+        self._guests: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self.port = 0
 
     async def start(self, port: int = 0) -> None:
@@ -129,8 +129,11 @@ class EmbeddedBroker:
                     await self._broker.shutdown()
         except TimeoutError:
             self._log.write("mqtt.broker", level="error", error="it did not end in time")
-        for writer in tuple(self._guests):
+        greetings = tuple(self._guests)
+        for writer in self._guests.values():
             writer.transport.abort()
+        if greetings:
+            await asyncio.wait(greetings, timeout=_FAREWELL_S)
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")
@@ -140,7 +143,9 @@ class EmbeddedBroker:
             return
         place = (peer[0], peer[1])
         _known.discard(place)
-        self._guests.add(writer)
+        myself = asyncio.current_task()
+        assert myself is not None
+        self._guests[myself] = writer
         late = asyncio.get_running_loop().call_later(INTRODUCTION_S, self._look, place, writer)
         try:
             await self._broker.external_connected(_Reader(reader), StreamWriterAdapter(writer), _LISTENER)
@@ -148,7 +153,7 @@ class EmbeddedBroker:
             self._log.write("mqtt.broken-off", error=type(error).__name__)
         finally:
             late.cancel()
-            self._guests.discard(writer)
+            del self._guests[myself]
             _known.discard(place)
             writer.transport.abort()
 
