@@ -250,6 +250,11 @@ class CommunicationsHub(CosemDevice):
         self.drop()
         self.note("hub.asleep")
 
+    def drop(self) -> None:
+        super().drop()
+        if self._mirror is not None:  # it is made again from what it keeps; it and the hub hold each other
+            self._kept_mirror, self._mirror = self._mirror.pack(), None
+
     def drop_associations(self) -> None:
         super().drop_associations()
         if self._mirror_server is not None:

@@ -198,7 +198,8 @@ class Session:
             if type(outcome) is More:
                 apdu = outcome.apdu
                 continue
-            refusal = RefusedError(outcome.reason, outcome.detail)  # type: ignore[union-attr]
-            if refusal.reason not in DISBELIEVED:
-                raise refusal
-            disbelieved, apdu = refusal, b""
+            reason, detail = outcome.reason, outcome.detail  # type: ignore[union-attr]
+            if reason not in DISBELIEVED:
+                # Made where it is raised: a name for it here would be a circle through its traceback.
+                raise RefusedError(reason, detail)
+            disbelieved, apdu = RefusedError(reason, detail), b""
