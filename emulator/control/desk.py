@@ -46,6 +46,7 @@ class Desk:
         """Called with each running task that has to be driven from now on."""
         self._head_ends: dict[int, HeadEnd] = {}
         self._stepped_to: Instant = 0
+        live.beside = self._beside
         live.subscribe(self.ring.take)
 
     # Who is who
@@ -82,11 +83,23 @@ class Desk:
         found = self._head_ends.get(cell.number)
         if found is None:
             found = self._head_ends[cell.number] = HeadEnd(cell)
+            for number in cell.members:
+                kept = self.live.kept.pop(number, b"")
+                if kept:
+                    found.recall(number, kept)
         return found
+
+    def _beside(self, installation: int) -> bytes:
+        """What is kept of a home beside its devices."""
+        found = self._head_ends.get(self.live.estate.cell_of(installation))
+        return self.live.kept.get(installation, b"") if found is None else found.beside(installation)
 
     @property
     def head_ends(self) -> list[HeadEnd]:
-        """Those that were needed so far."""
+        """Those of all cells that can deviate: made so far, or kept in a store."""
+        estate = self.live.estate
+        for cell in range(estate.cells) if self.live.store is not None else ():
+            self.head_end(estate.members(cell).start)
         return list(self._head_ends.values())
 
     def look_at(self, installation: int, party: Party, look: Callable[[Any], T]) -> T:
@@ -152,7 +165,7 @@ class Desk:
             if task.command != "step-clock" and installation in (None, task.installation):
                 task.cancel(why)
         self.faults.clear_all(installation)
-        for head_end in self._head_ends.values():
+        for head_end in self.head_ends:
             for number in head_end.cell.members if installation is None else [installation]:
                 if number in head_end.cell.members:
                     head_end.forget(number)

@@ -111,6 +111,16 @@ class Rows:
         """All columns of the whole cell as an array of `ROW`, in the order of numbers: a copy, fit to be sent away."""
         return self._columns.copy()
 
+    def ledger(self, number: int) -> bytes:
+        """The columns of one row as bytes, for a store."""
+        return bytes(self._columns[self._at(number)].tobytes())
+
+    def recall_ledger(self, number: int, ledger: bytes) -> None:
+        """Take back what `ledger` gave. Raises UsageError for another size."""
+        if len(ledger) != ROW.itemsize:
+            raise UsageError(f"{len(ledger)} bytes of columns; a row has {ROW.itemsize}")
+        self._columns[self._at(number)] = np.frombuffer(ledger, ROW)[0]
+
     def put_columns(self, columns: Column) -> None:
         """Take back what `columns` gave. Raises UsageError for another cell's."""
         if columns.shape != self._columns.shape or columns.dtype != ROW:

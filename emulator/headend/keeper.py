@@ -130,9 +130,7 @@ class Keeper:
 
     def forget(self, installation: int) -> None:
         """Believe of an installation what the old operator handed over, as if nothing had ever been changed."""
-        at = (installation - self._first) * _PER_HOME
-        if not 0 <= at < len(self._memory):
-            raise UsageError(f"no custody for installation {installation} here")
+        at = self._at(installation)
         self._memory[at : at + _PER_HOME] = bytes(_PER_HOME)
 
     def load(self, memory: bytes) -> None:
@@ -140,6 +138,24 @@ class Keeper:
         if len(memory) != len(self._memory):
             raise UsageError(f"{len(memory)} bytes of custody; this keeper has {len(self._memory)}")
         self._memory[:] = memory
+
+    def believed(self, installation: int) -> bytes:
+        """Custody of one installation, `RECORD_BYTES` long, for a store."""
+        at = self._at(installation)
+        return bytes(self._memory[at : at + _PER_HOME])
+
+    def recall(self, installation: int, believed: bytes) -> None:
+        """Take back what `believed` gave. Raises UsageError for another size."""
+        if len(believed) != _PER_HOME:
+            raise UsageError(f"{len(believed)} bytes of custody; an installation has {_PER_HOME}")
+        at = self._at(installation)
+        self._memory[at : at + _PER_HOME] = believed
+
+    def _at(self, installation: int) -> int:
+        at = (installation - self._first) * _PER_HOME
+        if not 0 <= at < len(self._memory):
+            raise UsageError(f"no custody for installation {installation} here")
+        return at
 
     def memory(self) -> bytes:
         """All custody, for a store."""

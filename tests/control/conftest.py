@@ -11,6 +11,7 @@ from emulator.control.desk import Desk
 from emulator.control.dispatch import Order, carry_out
 from emulator.control.tasks import Task
 from emulator.fleet.estate import open_estate
+from emulator.fleet.store import open_state
 from emulator.kernel.machine import Party
 from emulator.shell.live import LiveEstate
 
@@ -65,8 +66,11 @@ class Bench:
 def bench() -> Callable[..., Bench]:
     """Makes benches: bench("demo-street", timing="modelled")."""
 
-    def make(estate: str = "demo-street", timing: Any = "instant", **options: Any) -> Bench:
-        live = LiveEstate(open_estate(estate, **options), timing=timing)
+    def make(
+        estate: str = "demo-street", timing: Any = "instant", store: str | None = None, **options: Any
+    ) -> Bench:
+        homes = open_estate(estate, **options)
+        live = LiveEstate(homes, timing=timing, store=open_state(store, homes) if store is not None else None)
         return Bench(live, Desk(live, StandingPace(live)))
 
     return make

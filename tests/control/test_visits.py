@@ -148,6 +148,21 @@ def test_visits_to_one_home_stand_in_line_and_all_come_to_their_end(bench: Make)
     assert counts == sorted(counts)
 
 
+def test_the_next_in_line_does_not_wait_for_anything(bench: Make) -> None:
+    """With instant timing five visits in line, and a migration with one behind it, take no time worth mentioning."""
+    here = bench()
+    tasks = [here.begin(ReadObject("clock"), 0, ELECTRICITY) for _ in range(5)]
+    here.drive(tasks[-1])
+    assert here.live.now - here.live.estate.start < SECOND
+    migration = here.begin(commands.Migrate([0]))
+    here.live.advance(here.live.now)
+    behind = here.begin(ReadObject("clock"), 0, ELECTRICITY)
+    here.drive(behind)
+    here.drive(migration)
+    assert behind.answer.time
+    assert here.live.now - here.live.estate.start < SECOND
+
+
 def test_the_line_is_bounded_and_a_place_in_it_can_be_given_up(bench: Make) -> None:
     """Past the bound a visit is refused and leaves no task running; a cancelled one is never made."""
     here = bench()
