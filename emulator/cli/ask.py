@@ -8,84 +8,19 @@ token file.
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import MISSING, fields
-from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import click
 
 from emulator.commands import Command
 from emulator.control import names
-from emulator.errors import EmulatorError, InputError
+from emulator.errors import InputError
+from emulator.served.client import Server
 
 _JSON: Final = ("array", "object", "")
-_LONGEST_S: Final = 660.0
-
-
-class ServerError(EmulatorError):
-    """The server cannot be reached, or says that something cannot be done."""
-
-
-class Server:
-    """A running server, by its address and token."""
-
-    def __init__(self, url: str, token: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise InputError(f"{url!r} is no address of a server; write http://127.0.0.1:8059")
-        self._url = url
-        self._where = (parts.hostname, parts.port or 80)
-        self._headers = {"Authorization": f"Bearer {token}"}
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer. Raises InputError or ServerError with what the server says."""
-        answer = self._request(method, path, body, _LONGEST_S)
-        text = answer.read()
-        found = _json(text)
-        if answer.status >= 400:
-            self._fail(answer.status, found)
-        return found
-
-    def stream(self, path: str) -> Iterator[tuple[str, Any]]:
-        """(event, data) of a stream of server-sent events, until it ends."""
-        answer = self._request("GET", path, None, None)
-        if answer.status >= 400:
-            self._fail(answer.status, _json(answer.read()))
-        event = "message"
-        for raw in answer:
-            line = raw.decode("utf-8").rstrip("\n")
-            if line.startswith("event: "):
-                event = line[7:]
-            elif line.startswith("data: "):
-                yield event, json.loads(line[6:])
-
-    def _request(self, method: str, path: str, body: Any, timeout: float | None) -> HTTPResponse:
-        headers, raw = dict(self._headers), None
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-            raw = json.dumps(body).encode()
-        connection = HTTPConnection(*self._where, timeout=timeout)
-        try:
-            connection.request(method, path, raw, headers)
-            return connection.getresponse()
-        except (OSError, HTTPException) as error:
-            raise ServerError(f"{self._url}: {error or type(error).__name__}; is the server running there?") from error
-
-    def _fail(self, status: int, found: Any) -> None:
-        if not isinstance(found, dict) or "error" not in found:
-            raise ServerError(f"{self._url} answers {status}; is this a server of ours?")
-        text = f"{found.get('where')}: {found['error']}; {found.get('cure')}"
-        raise InputError(text) if status in (400, 401, 404, 405, 413) else ServerError(text)
-
-
-def _json(text: bytes) -> Any:
-    try:
-        return json.loads(text) if text else None
-    except ValueError:
-        return None
 
 
 def _arguments(command: type[Command]) -> list[click.Parameter]:

@@ -36,6 +36,26 @@ def command(
     as_json: bool,
 ) -> None:
     """Print addresses, titles, keys and counters of one installation's devices."""
+    number, devices = told(
+        installation, source, installations=installations, seed=seed, state=state, host=host, port=port
+    )
+    if as_json:
+        click.echo(json.dumps({"installation": number, "devices": devices}, indent=2))
+    else:
+        _show(number, devices)
+
+
+def told(
+    installation: str,
+    source: str | None = None,
+    *,
+    installations: int | None = None,
+    seed: int | None = None,
+    state: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+) -> tuple[int, list[dict[str, Any]]]:
+    """(the installation's number, one object a device), for `smets1 keys` and for tests. Raises InputError."""
     from emulator.fleet.estate import open_estate
     from emulator.fleet.store import Identity, look
     from emulator.shell.addresses import LOOPBACK, Addresses, network
@@ -67,10 +87,7 @@ def command(
     finally:
         if store is not None:
             store.close()
-    if as_json:
-        click.echo(json.dumps({"installation": number, "devices": devices}, indent=2))
-    else:
-        _show(number, devices)
+    return number, devices
 
 
 def _show(number: int, devices: list[dict[str, Any]]) -> None:

@@ -30,6 +30,7 @@ FLOORS = {
     "emulator.cli": 6,
     "emulator.web": 6,
     "emulator.control": 6,
+    "emulator.served": 6,
     "emulator.pytest_plugin": 6,
 }
 STRANGERS_TO_EACH_OTHER = 2
