@@ -394,6 +394,43 @@ class Verify(Query):
     only: Annotated[list[str], Meta(max_length=100)] = field(default_factory=list)
 
 
+# Alerts
+
+
+@dataclass(frozen=True, slots=True)
+class SetAlertRate(Wish):
+    """Let every installation alert `per_day` times a day on average, by cause, from now on; 0: not at all."""
+
+    per_day: Annotated[float, Meta(ge=0, le=10_000, description="alerts a day an installation")] = 2.3
+
+
+@dataclass(frozen=True, slots=True)
+class AlertStorm(Wish):
+    """Let a cohort alert with one code, `factor` times as often as installations usually alert with all codes, for
+    `seconds` from now on, on top of what else they do. The cohort is a `share` of all installations, or of those named,
+    chosen by the seed. `device` is who alerts; null: whoever the table of causes says, else the electricity meter."""
+
+    code: Annotated[int, Meta(ge=1, le=0xFFFF, description="alert code")]
+    factor: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
+    seconds: Annotated[float, Meta(gt=0, le=2_592_000, description="seconds")] = 3_600
+    installations: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1, max_length=200_000)] | None = None
+    share: Annotated[float, Meta(gt=0, le=1, description="a share of the cohort")] = 1.0
+    device: Literal["hub", "electricity", "gas"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndStorms(Wish):
+    """End every alert storm now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts(Query):
+    """Alerts so far, by cause: noticed by devices, heard by the head end, merged as repeats; how many came in the last
+    hour and day; and the `newest` that were told."""
+
+    newest: Annotated[int, Meta(ge=0, le=1_000)] = 20
+
+
 # From what runs the estate
 
 

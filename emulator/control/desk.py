@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from emulator.commands import Command
 from emulator.control import names
+from emulator.control.alarms import Alarms
 from emulator.control.errors import NoSuchThingError, NotNowError
 from emulator.control.faults import FaultTable
 from emulator.control.headend import HeadEnd
@@ -36,6 +37,7 @@ class Desk:
         self.live = live
         self.pace = pace
         self.ring = Ring(last=live.sequence)
+        self.alarms = Alarms(live)
         self.tasks = TaskList()
         self.faults = FaultTable(live)
         self.snapshots: dict[str, Any] = {}

@@ -22,6 +22,9 @@ from emulator.link.chain import Chain, Refusal
 
 COSEM_PORT: Final = 4059
 ALERT_SOURCE_PORT: Final = 49_152
+OVERHEARD: Final[Port] = "alerts.overheard"
+"""The port at which a head end that stands for every operator hears what is addressed to the others."""
+
 _ALERT_PREFIX: Final = 6
 
 Coverages = dict[int, Coverage]
@@ -58,11 +61,12 @@ class WanDown:
 
 
 class WanUp:
-    """Hub to head end; `alerts` wires take the destination from the frame's first six bytes."""
+    """Hub to head end; `alerts` wires take the destination from the frame's first six bytes. With `overhears` what goes
+    to another operator's address is heard at `OVERHEARD`; else it is delivered there, and nobody here hears it."""
 
     stages: Final = 2
     hears: Final = None
-    __slots__ = ("_air", "_alerts", "_chain", "_coverages", "_head_end", "_journal")
+    __slots__ = ("_air", "_alerts", "_chain", "_coverages", "_head_end", "_journal", "overhears")
 
     def __init__(self, chain: Chain, air: Air, coverages: Coverages, journal: Journal, *, alerts: bool) -> None:
         self._chain = chain
@@ -71,6 +75,7 @@ class WanUp:
         self._journal = journal
         self._alerts = alerts
         self._head_end = chain.profile.head_end
+        self.overhears = False
 
     def carry(self, stage: int, installation: int, payload: bytes, now: Instant, number: int) -> Any:
         if stage == 0:
@@ -90,9 +95,8 @@ class WanUp:
             return None
         assert not isinstance(heard, Refusal)
         if heard.destination_ip != self._head_end:
-            # Another operator's address: delivered there, and nobody here hears it.
             self._journal.note(now, installation, Party.HEADEND, Note("link.elsewhere", (heard.destination_ip,)))
-            return None
+            return (Party.HEADEND, OVERHEARD, heard.frame) if self.overhears else None
         port = WAN if heard.destination_port == COSEM_PORT else ALERTS
         return Party.HEADEND, port, heard.frame
 

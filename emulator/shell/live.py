@@ -15,19 +15,20 @@ dropped, as a device drops them when the transport below has gone: an associatio
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from emulator.commands import Command
+from emulator.commands import AlertStorm, Command
 from emulator.errors import InputError, UsageError
+from emulator.fleet import alert_causes
 from emulator.fleet.estate import Estate
 from emulator.fleet.saved import Reservations, Saved
 from emulator.fleet.store import StateStore
 from emulator.kernel.effects import SMS, WAN, Instant, Port
 from emulator.kernel.journal import Entry
 from emulator.kernel.machine import Party
-from emulator.kernel.time import MILLISECOND
+from emulator.kernel.time import MILLISECOND, SECOND
 from emulator.shell import key_facts
 from emulator.shell.live_cell import HEADS, Ear, LiveCell, Timing
 from emulator.shell.switchboard import Line, Reply, Switchboard
@@ -74,7 +75,11 @@ class LiveEstate:
         self.timing: Timing = timing
         self.store = store
         self.on_alert: AlertHook | None = None
-        """Called with (installation, wrapper frame, now) for each alert that reaches this head end's address."""
+        """Called with (installation, wrapper frame, now) for each alert that reaches this head end's address, or
+        whichever address if all are overheard."""
+        self.alerts_per_day = 0.0
+        """How often an installation alerts by itself, on average."""
+        self.overhears = False
         self.dropped = 0
         """Frames of outsiders that were not let in: the home was busy, or they were no wrapper frames."""
         self.kept: dict[int, bytes] = {}
@@ -163,6 +168,7 @@ class LiveEstate:
             opening=1 if self.store is None else self.store.openings,
         )
         cell.world.run_until(self._now)
+        cell.overhear(self.overhears)
         if self.store is not None:
             for installation, saved in self.store.load_cell(number):
                 cell.put(installation, saved.machines, saved.contexts)
@@ -172,6 +178,8 @@ class LiveEstate:
             cell.touched.clear()
         self._cells[number] = cell
         self._lively.add(number)
+        if self.alerts_per_day:
+            cell.alert(self.causes, self.alerts_per_day)
         return cell
 
     def _check(self, installation: int) -> None:
@@ -273,6 +281,64 @@ class LiveEstate:
     def _alert(self, installation: int, frame: bytes, now: Instant) -> None:
         if self.on_alert is not None:
             self.on_alert(installation, frame, now)
+
+    # What devices say by themselves
+
+    @property
+    def causes(self) -> alert_causes.Causes:
+        """The estate's table of causes. Raises InputError for one that cannot be read."""
+        return alert_causes.read(self.estate.recipe.alerts.causes)
+
+    def set_alert_rate(self, per_day: float) -> None:
+        """Let every installation alert so many times a day on average, from now on. Makes all cells unless it is 0."""
+        causes = self.causes
+        self.alerts_per_day = per_day
+        for number in range(self.estate.cells) if per_day else tuple(self._cells):
+            cell = self._cells.get(number) or self._make(number)
+            if cell.alerts is None:
+                cell.alert(causes, per_day)
+            else:
+                cell.alerts.set_rate(per_day, cell.world.now)
+
+    def overhear(self, wanted: bool) -> None:
+        """Hear the alerts to every operator's address, or those to this head end's alone."""
+        self.overhears = wanted
+        for cell in self._cells.values():
+            cell.overhear(wanted)
+
+    def storm(self, storm: AlertStorm) -> int:
+        """Begin a storm; how many installations are in it. Raises InputError for a home the estate does not have."""
+        for installation in storm.installations or ():
+            self._check(installation)
+        concerned: Sequence[int] = range(self.estate.cells)
+        if storm.installations is not None:
+            concerned = sorted({self.estate.cell_of(number) for number in storm.installations})
+        causes, homes = self.causes, 0
+        for number in concerned:
+            cell = self._cells.get(number) or self._make(number)
+            source = cell.alerts or cell.alert(causes, self.alerts_per_day)
+            homes += source.storm(
+                storm.code,
+                storm.factor,
+                self._now + round(storm.seconds * SECOND),
+                self._now,
+                installations=storm.installations,
+                share=storm.share,
+                device=storm.device,
+            )
+        return homes
+
+    def end_storms(self) -> int:
+        """End all storms; in how many cells one raged, each counted."""
+        return sum(cell.alerts.end_storms() for cell in self._cells.values() if cell.alerts is not None)
+
+    def raised(self) -> dict[int, int]:
+        """Alerts that devices were let notice, by code."""
+        found: dict[int, int] = {}
+        for cell in self._cells.values():
+            for code, count in (cell.alerts.raised if cell.alerts is not None else {}).items():
+                found[code] = found.get(code, 0) + count
+        return found
 
     # The journal
 

@@ -18,6 +18,7 @@ from emulator.crypto import derive
 from emulator.fleet.cell import CONTEXTS, Cell
 from emulator.fleet.estate import Estate
 from emulator.fleet.installation import KEYED
+from emulator.fleet.wires import OVERHEARD, WanUp
 from emulator.han.link_state import FOREVER, NEVER, HanLink, HanProfile
 from emulator.headend.conversation import Conversation
 from emulator.headend.desk import Caseworker
@@ -138,6 +139,16 @@ class LiveCell(Cell):
         if self.instant and installation not in self.coverages:
             self.world.command(installation, Party.HUB, ComeUp())
 
+    def before_alert(self, installation: int) -> None:
+        """With instant timing nobody waits for the hub to attach."""
+        self.approach(installation)
+
+    def overhear(self, wanted: bool) -> None:
+        """Hear the alerts that go to other operators' addresses too, or no more."""
+        wire = self.wires[Party.HUB, ALERTS]
+        assert isinstance(wire, WanUp)
+        wire.overhears = wanted
+
     def hang_up(self, installation: int, client_sap: int) -> None:
         """Let the devices that are awake forget a client's associations."""
         for party in tuple(self._awake.get(installation, ())):
@@ -254,6 +265,9 @@ class Outside:
             cell.ear.alert(installation, frame, now)
             running = cell.desk.running.get(installation)
             return (Note("headend.heard", (len(frame),)),) if running is None else running.receive(port, frame, now)
+        if port == OVERHEARD:
+            cell.ear.alert(installation, frame, now)
+            return (Note("headend.overheard", (len(frame),)),)
         if cell.ear.answer(installation, port, frame):
             return ()
         return cell.desk.machine(installation).receive(port, frame, now)
