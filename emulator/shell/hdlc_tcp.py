@@ -53,21 +53,28 @@ class _Link:
 
     def _deliver(self, apdu: bytes) -> None:
         self._connection.gate.counts["frames"] += 1
-        if not self.line.send(WRAPPER.build(Wrapper(self._client, self._server, apdu))):
+        if self.line.send(WRAPPER.build(Wrapper(self._client, self._server, apdu))):
+            self._connection.owed += 1
+        else:
             self._connection.gate.turn_away("overrun", installation=self.line.installation)
 
     def _reply(self, frame: bytes) -> None:
         self._connection.gate.counts["answers"] += 1
+        self._connection.owed = max(0, self._connection.owed - 1)
         self._connection.write(self.station.answer(frame[HEADER:]))
+        self._connection.answered()
 
 
 class HdlcConnection(Connection):
     """One TCP connection to the heads of one home."""
 
     _links: dict[tuple[bytes, bytes], _Link]
+    owed: int
+    """Requests that are not answered yet."""
 
     def opened(self) -> None:
         self._links = {}
+        self.owed = 0
         home = self.live.estate.installation(self.installation)
         self._saps = {
             registry.model(spec.model).profile.addressing.sap: spec.kind for spec in home.devices if spec.kind in KEYED
@@ -91,7 +98,12 @@ class HdlcConnection(Connection):
             self.gate.counts["hdlc-noise"] += 1
         else:
             self._route(frame)
+            self.answered()
         return self.installation >= 0 and self._skip() > 0
+
+    @property
+    def busy(self) -> bool:
+        return self.owed > 0 or self._skip() > 0
 
     def write(self, frames: list[bytes]) -> None:
         """Put frames on the line."""

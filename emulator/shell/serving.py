@@ -43,7 +43,8 @@ _FILES: Final = 8_192
 class Options:
     """How an estate is served. `host` is the network that the homes' addresses are of; ports 0 mean any that is free;
     `state` names a folder or a database, None: what happens is forgotten at the end; `source` is what the estate was
-    opened by, for those who come to the state later."""
+    opened by, for those who come to the state later; `alerts_per_day` is how often an installation alerts by itself, and
+    `overhear` whether alerts to other operators' addresses are heard too: as found, all of them are."""
 
     host: str = str(LOOPBACK)
     beyond_loopback: bool = False
@@ -54,6 +55,8 @@ class Options:
     link: str = ""
     state: str | None = None
     source: str = ""
+    alerts_per_day: float = 0.0
+    overhear: bool = True
     limits: Limits = STANDARD
 
 
@@ -73,6 +76,9 @@ class Serving:
         store = open_state(options.state, estate) if options.state is not None else None
         try:
             self.live = LiveEstate(estate, link=options.link, timing=options.timing, store=store)
+            self.live.overhear(options.overhear)
+            if options.alerts_per_day:
+                self.live.set_alert_rate(options.alerts_per_day)
             self.pace = Pace(self.live, speed=options.speed, trouble=self._trouble)
         except BaseException:
             if store is not None:

@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import random
 import socket
 import sys
 import time
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from emulator.codecs.get import AttributeRef
-from emulator.codecs.hdlc import DM, HDLC, HDLC_FRAME, SNRM, UA, address
+from emulator.codecs.hdlc import DM, HDLC, HDLC_FRAME, LLC_REQUEST, SNRM, UA, address
 from emulator.codecs.wrapper import WRAPPER, Wrapper
 from emulator.dlms.client import Client
 from emulator.dlms.cosem import obis
@@ -313,6 +314,60 @@ def test_a_storm_of_bad_connections_is_counted_and_not_written_out() -> None:
     assert found.serving.gate.counts["malformed"] == 200
     assert 0 < events.count("shell.malformed") < 200
     assert json.loads(found.log.getvalue().splitlines()[-1])["malformed"] == 200
+
+
+def bent(luck: random.Random, frames: list[bytes]) -> bytes:
+    """Frames one after another, some of them with bytes changed, cut, doubled or put between."""
+    parts = []
+    for _ in range(luck.randrange(1, 12)):
+        frame = bytearray(luck.choice(frames))
+        for _ in range(luck.choice((0, 0, 1, 3))):
+            frame[luck.randrange(len(frame))] = luck.choice((0x7E, 0xA0, luck.randrange(256)))
+        parts.append(bytes(frame[: luck.choice((len(frame), len(frame), luck.randrange(len(frame) + 1)))]))
+        parts.append(luck.randbytes(luck.choice((0, 0, 5))))
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("head", [False, True], ids=["wrapper", "hdlc"])
+def test_bent_frames_make_no_fault(head: bool) -> None:
+    """Two hundred connections of valid frames bent at random: nothing of ours fails, and a good client is served."""
+    luck = random.Random(20200302)
+    controls = (SNRM, 0x53, 0x10, 0x12, 0x32, 0x11, 0x31, 0x15, 0x19, 0x97, 0x03)
+    frames, good = [PUBLIC, LIST, PUBLIC + LIST], b""
+    if head:
+        to = address(ELECTRICITY, 17), address(16)
+        good = HDLC_FRAME.build(HDLC(*to, SNRM, False, b""))
+        good += HDLC_FRAME.build(HDLC(*to, 0x10, False, LLC_REQUEST + PUBLIC[8:]))
+        frames = [
+            HDLC_FRAME.build(HDLC(address(server, 17), address(client), control, cut, text))
+            for server in (ELECTRICITY, 3, 1)
+            for client in (16, 1)
+            for control in controls
+            for cut in (False, True)
+            for text in (b"", LLC_REQUEST + PUBLIC[8:], bytes(200))
+        ]
+
+    async def body(found: Inside) -> None:
+        port = found.serving.hdlc_port if head else found.serving.port
+        for _ in range(200):
+            _, writer = await found.call(port=port)
+            writer.write(good + bent(luck, frames))
+            with contextlib.suppress(ConnectionError):
+                await writer.drain()
+            writer.close()
+        reader, writer = await found.call()
+        writer.write(PUBLIC)
+        assert (await answer(reader)).payload[:1] == b"\x61"
+        writer.close()
+
+    found = run(Limits(), body)
+    assert "shell.fault" not in found.events()
+    counts = found.serving.gate.counts
+    assert counts["connections"] == 201
+    assert counts["frames"] > 20
+    assert counts["hdlc-noise" if head else "malformed"] > 20
+    assert not found.serving.gate.guests
+    assert len(found.serving.live.switchboard) == 0
 
 
 def test_turns_go_round() -> None:
