@@ -47,6 +47,18 @@ from emulator.cli.mqtt_options import BusWish, bus_options
 )
 @click.option("--link", type=click.Choice(["plain", "ipsec", "mpls"]), help="Kind of link.  [default: the estate's]")
 @click.option("--state", help="Folder (or postgresql:// address) that keeps what happens.  [default: nothing is kept]")
+@click.option(
+    "--alerts",
+    type=click.FloatRange(0, 10_000),
+    help="Alerts a day that each installation makes by itself, on average; 0: none.  [default: the estate's, else 2.3]",
+)
+@click.option(
+    "--alerts-heard",
+    type=click.Choice(["all", "ours"]),
+    default="all",
+    show_default=True,
+    help="ours: only alerts to this head end's address; devices as found still send theirs to the old operator.",
+)
 @control_options
 @bus_options
 def command(
@@ -61,6 +73,8 @@ def command(
     speed: float,
     link: str | None,
     state: str | None,
+    alerts: float | None,
+    alerts_heard: str,
     control: ControlWish,
     bus: BusWish | None,
 ) -> None:
@@ -69,10 +83,13 @@ def command(
 
     Prints one JSON line when it is ready. SIGTERM and SIGINT end it cleanly: what was asked is answered and kept.
     """
+    from emulator.fleet.alert_causes import PER_DAY
     from emulator.fleet.estate import open_estate
     from emulator.shell.serving import Options, Serving
 
     estate = open_estate(source, seed, installations)
+    if alerts is None:
+        alerts = PER_DAY if estate.recipe.alerts.per_day is None else estate.recipe.alerts.per_day
     options = Options(
         host=host,
         beyond_loopback=beyond,
@@ -83,6 +100,8 @@ def command(
         link=link or "",
         state=state,
         source=source,
+        alerts_per_day=alerts,
+        overhear=alerts_heard == "all",
     )
 
     async def run() -> None:

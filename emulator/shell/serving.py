@@ -43,7 +43,7 @@ _FILES: Final = 8_192
 class Options:
     """How an estate is served. `host` is the network that the homes' addresses are of; ports 0 mean any that is free;
     `state` names a folder or a database, None: what happens is forgotten at the end; `source` is what the estate was
-    opened by, for those who come to the state later; `alerts_per_day` is how often an installation alerts by itself, and
+    opened by, for those who come to the state later; `alerts_per_day` is how often an installation alerts by itself,
     `overhear` whether alerts to other operators' addresses are heard too: as found, all of them are."""
 
     host: str = str(LOOPBACK)
