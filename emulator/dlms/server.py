@@ -214,7 +214,9 @@ class Server:
         answer = self._serve(association, plain, now)
         if answer is None or answer[0] == _EXCEPTION:
             return answer
-        control |= association.client.required_of_answers(self.device)
+        setup = association.client.security
+        if setup is not None and setup.version:  # version 0 says nothing of answers, and nearly all are of it
+            control |= association.client.required_of_answers(self.device)
         try:
             counter, text = self.device.store.seal(index, control, answer)
         except CounterExhaustedError:

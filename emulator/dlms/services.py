@@ -173,7 +173,7 @@ def _get(device: Device, association: Association, apdu: bytes, now: Instant) ->
         return _next_get(association, request)
     assert type(request) is GetRequestList
     _offered(association, _MULTIPLE_REFERENCES, "a list")
-    results = tuple(_read(device, association, ref, now) for ref in request.attributes)
+    results = [_read(device, association, ref, now) for ref in request.attributes]
     raw = _listed([_encoded(device, result) for result in results])
     if len(raw) + 3 <= association.room():
         return bytes((_GET, _WITH_LIST, request.invoke)) + raw
