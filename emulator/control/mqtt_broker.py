@@ -120,13 +120,14 @@ class EmbeddedBroker:
         self.port = sock.getsockname()[1]
 
     async def stop(self) -> None:
-        """Nobody is heard any more. Takes a few seconds at most."""
+        """Nobody is heard any more. Takes a few seconds at most; stopping twice is harmless."""
+        broker, self._broker = self._broker, None
         if self._server is not None:
             self._server.close()
         try:
-            if self._broker is not None:
+            if broker is not None:
                 async with asyncio.timeout(_FAREWELL_S):
-                    await self._broker.shutdown()
+                    await broker.shutdown()
         except TimeoutError:
             self._log.write("mqtt.broker", level="error", error="it did not end in time")
         greetings = tuple(self._guests)
