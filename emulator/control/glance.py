@@ -73,9 +73,8 @@ class WayGlance:
 
 @dataclass(frozen=True, slots=True)
 class AlertsGlance:
-    """Alerts so far: `sent` by devices, `arrived` at the head end, and of those `refused` there."""
+    """Alerts so far: `arrived` at the head end, and of those `refused` there."""
 
-    sent: int
     arrived: int
     refused: int
 
@@ -213,7 +212,7 @@ def _way(cells: Any, at: int) -> WayGlance:
 def _alerts(counts: dict[str, int]) -> AlertsGlance:
     heard = {kind: count for kind, count in counts.items() if kind.startswith(_ALERT)}
     refused = sum(heard.values()) - heard.get(_ALERT, 0)
-    return AlertsGlance(counts.get("push.sent", 0), sum(heard.values()) + counts.get("headend.heard", 0), refused)
+    return AlertsGlance(sum(heard.values()) + counts.get("headend.heard", 0), refused)
 
 
 @handles(Course)

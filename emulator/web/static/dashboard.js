@@ -68,9 +68,9 @@ async function wish(name, path, body) {
   tell(`${name} …`);
   try {
     let answer = await post(path, body);
-    while (answer.task !== undefined && answer.state === "running" && answer.command !== "migrate") {
+    for (let pause = 100; answer.task !== undefined && answer.state === "running" && answer.command !== "migrate"; pause = Math.min(2 * pause, 1000)) {
       tell(`${name}: under way, in virtual time (task ${answer.task})`);
-      await wait(500);
+      await wait(pause);
       answer = await get(`/v1/task?task=${answer.task}`);
     }
     if (answer.problem) throw new Problem(0, answer.problem);
@@ -322,14 +322,14 @@ function drawLink(glance) {
 }
 
 function drawAlerts(alerts) {
-  set($("alerts-sum"), `${count(alerts.sent)} sent by devices, ${count(alerts.arrived)} arrived, ${count(alerts.refused)} refused`);
+  set($("alerts-sum"), `${count(alerts.arrived)} arrived at the head end, ${count(alerts.refused)} of them refused`);
   const samples = state.samples, now = Date.now() / 1000, before = samples.at(-1);
   const rate = (name) => (before ? Math.max(0, alerts[name] - before[name]) / Math.max(.2, now - before.at) : 0);
-  samples.push({ at: now, sent: alerts.sent, arrived: alerts.arrived, rates: [rate("sent"), rate("arrived")] });
+  samples.push({ at: now, ...alerts, rates: [rate("refused"), rate("arrived")] });
   if (samples.length > SAMPLES) samples.shift();
   const text = (_, value) => (value === null ? "–" : `${value.toFixed(value < 10 ? 1 : 0)}/s`);
   chart("rate", "rate", [
-    { label: "sent", stroke: colour("failed"), width: 2, points: { show: false }, value: text },
+    { label: "refused", stroke: colour("unrecoverable"), width: 2, points: { show: false }, value: text },
     { label: "arrived", stroke: colour("migrated"), width: 2, points: { show: false }, value: text, fill: colour("migrated") + "22" },
   ], [samples.map((each) => each.at), samples.map((each) => each.rates[0]), samples.map((each) => each.rates[1])],
   { local: true, x: { label: "real time", value: (_, at) => (at === null ? "–" : new Date(at * 1e3).toLocaleTimeString("en-GB")) },
@@ -466,7 +466,7 @@ function card(device) {
     wish(`${kind}: ${verb}`, atHome(verb, kind), body);
   } }, make("button", { type: "submit", "data-verb": verb }, label), ...inputs);
   const forms = [];
-  if (device.keys) forms.push(make("div", { class: "row" }, make("button", { "data-verb": "rotate-keys", onclick: () => wish(`${kind}: rotate keys`, `${atHome("rotate-keys", kind)}?wait=1`) }, "Rotate keys")));
+  if (device.keys) forms.push(make("div", { class: "row" }, make("button", { "data-verb": "rotate-keys", onclick: () => wish(`${kind}: rotate keys`, `${atHome("rotate-keys", kind)}?wait=0`) }, "Rotate keys")));
   if (device.auxiliary?.length) forms.push(form("press-boost", "Boost", number("switch", 1, device.auxiliary.length, "Auxiliary switch"), number("minutes", 60, 1440, "Minutes"), " min"));
   if (device.keys) forms.push(form("power-cut", "Power cut", number("seconds", 60, 31536000, "Seconds"), " s"));
   const shown = make("dl", { class: "facts" }), log = make("ul", { class: "plain" });
@@ -679,13 +679,13 @@ function wire() {
   for (const each of document.querySelectorAll("[data-speed]"))
     each.onclick = () => wish("speed", "/v1/set-speed", { speed: Number(each.dataset.speed) });
   for (const each of document.querySelectorAll("[data-step]"))
-    each.onclick = () => wish("step", "/v1/step-clock?wait=1", { seconds: Number(each.dataset.step) });
+    each.onclick = () => wish("step", "/v1/step-clock?wait=0", { seconds: Number(each.dataset.step) });
   for (const each of document.querySelectorAll("[data-home]"))
     each.onclick = () => wish(`home ${state.home}: ${each.dataset.home}`, atHome(each.dataset.home));
   const forms = {
     "gate": () => { sessionStorage.setItem(TOKEN, $("gate-token").value.trim()); $("gate-token").value = ""; open(); },
     "speed-form": () => wish("speed", "/v1/set-speed", { speed: Number($("speed-own").value) }),
-    "step-form": () => wish("step", "/v1/step-clock?wait=1", { seconds: Number($("step-own").value) }),
+    "step-form": () => wish("step", "/v1/step-clock?wait=0", { seconds: Number($("step-own").value) }),
     "link-form": () => wish("fail link", "/v1/fail-link", { seconds: Number($("link-seconds").value) }),
     "fault-form": inject,
   };
