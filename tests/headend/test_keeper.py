@@ -1,7 +1,7 @@
 """The keeper's memory: what is believed stays where it was written, and no generation is ever issued twice."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
@@ -80,6 +80,7 @@ class Custodies(RuleBasedStateMachine):
 
 
 TestCustodies = Custodies.TestCase
+TestCustodies.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 
 
 def test_a_home_costs_what_it_says() -> None:

@@ -283,6 +283,18 @@ def test_silence_leaves_the_doubt(fates: list[str], raised: type[Exception]) -> 
     assert line.keys == custody.data_keys(0)
 
 
+def test_the_old_pair_disproves_the_candidate_by_answering() -> None:
+    """An association under it ends the doubt; the generation is not issued again for another change."""
+    device, custody = in_doubt(silent=False)
+    line = Line(device, repeat(OK))
+    assert carry_out(associate(line, custody)) is None  # type: ignore[arg-type]
+    assert line.asked == ["open"] * 2
+    assert custody.data.custody.stage is Stage.HELD
+    assert custody.data.custody.candidate == 0
+    assert carry_out(rotate(line, custody)) is None  # type: ignore[arg-type]
+    assert custody.data.custody.live == 2
+
+
 def test_silence_under_the_candidate_and_a_refusal_under_the_old_pair_is_no_refusal() -> None:
     """The candidate may be the true pair and its answer lost, so the end is silence: try again, do not despair."""
     device, custody = in_doubt(silent=False)
