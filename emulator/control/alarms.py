@@ -6,7 +6,6 @@ told is a ring like the journal's, so anybody can read on from a number, and a b
 
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from emulator.control import names
@@ -90,7 +89,8 @@ class Alarms:
         """(those after number `since`, oldest first, at most `limit`; the number looked at last)."""
         number = max(since, self.first - 1)
         start = number - self.first + 1
-        found = list(islice(self._told, start, start + limit))
+        entries = self._told  # a deque is indexed from the nearer end; `islice` would walk past all before `start`
+        found = [entries[at] for at in range(start, min(start + limit, len(entries)))]
         return found, number + len(found)
 
     def settle(self, now: Instant) -> None:

@@ -7,7 +7,6 @@ comes out. An alert that cannot be opened (damaged on its way, say) is told too,
 
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 from emulator.codecs.axdr import Data, Tag
@@ -85,7 +84,8 @@ class Alerts:
         """(those after number `since`, oldest first, at most `limit`; the number looked at last)."""
         number = max(since, self.first - 1)
         start = number - self.first + 1
-        found = list(islice(self._entries, start, start + limit))
+        entries = self._entries  # a deque is indexed from the nearer end; `islice` would walk past all before `start`
+        found = [entries[at] for at in range(start, min(start + limit, len(entries)))]
         return found, number + len(found)
 
     def _view(self, installation: int, frame: bytes, now: Instant) -> AlertView:
