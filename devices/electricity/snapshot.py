@@ -11,8 +11,8 @@ from devices.common.ledger import FOREVER, Hold, Ledger, Regime
 from devices.common.tariff import Calendar, calendar
 from emulator.codecs.axdr import DATA
 
-_OPEN: Final = 0
-"""Stands for `FOREVER`, which would be the longest number of all and is in every row."""
+_OPEN: Final = None
+"""Stands for `FOREVER`, which would be the longest number of all and is in every row. Not 0: a regime may last no time."""
 
 
 def pack(ledger: Ledger, found: Calendar) -> list[Any] | None:
@@ -49,11 +49,11 @@ def unpack(kept: Sequence[Any], found: Calendar) -> list[Regime]:
     return [
         Regime(
             since,
-            FOREVER if lasted == _OPEN else since + lasted,
+            FOREVER if lasted is _OPEN else since + lasted,
             dict(zip(register[::2], register[1::2], strict=True)) if number == 0 else None,
             calendars[place],
             flowing,
-            tuple(Hold(switch, on, FOREVER if until == _OPEN else until) for switch, on, until in holds),
+            tuple(Hold(switch, on, FOREVER if until is _OPEN else until) for switch, on, until in holds),
             tuple(frozenset(rates) for rates in follows),
         )
         for number, (since, lasted, register, place, flowing, holds, follows) in enumerate(rows)

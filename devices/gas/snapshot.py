@@ -14,7 +14,7 @@ def pack(ledger: Ledger) -> list[Any] | None:
     return [
         [
             regime.since,
-            0 if regime.until == FOREVER else regime.until - regime.since,
+            None if regime.until == FOREVER else regime.until - regime.since,
             (regime.register or {}).get(1, 0),
             regime.flowing,
         ]
@@ -25,6 +25,12 @@ def pack(ledger: Ledger) -> list[Any] | None:
 def unpack(kept: Sequence[Any]) -> list[Regime]:
     """The regimes back."""
     return [
-        Regime(since, since + lasted if lasted else FOREVER, {1: held} if number == 0 else None, FLAT.calendar, flowing)
+        Regime(
+            since,
+            FOREVER if lasted is None else since + lasted,  # 0 is a regime that lasted no time
+            {1: held} if number == 0 else None,
+            FLAT.calendar,
+            flowing,
+        )
         for number, (since, lasted, held, flowing) in enumerate(kept)
     ]

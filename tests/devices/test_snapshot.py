@@ -117,6 +117,8 @@ def do(device: Any, wish: Callable[[Any, int], Any], now: int) -> None:
     wishes=st.lists(st.tuples(st.integers(0, len(WISHES) - 1), st.integers(1, 20 * 3_600)), max_size=8),
     later=st.integers(0, 3 * 86_400),
 )
+@example(wishes=[(20, 1), (0, 1)], later=0)  # a law that lasts no time: a script in the second after a power cut
+@example(wishes=[(20, 1), (17, 1)], later=3_600)
 def test_a_device_built_from_its_row_reads_the_same(
     bench: Callable[..., Any], party: Party, wishes: list[tuple[int, int]], later: int
 ) -> None:
