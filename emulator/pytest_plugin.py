@@ -1,61 +1,124 @@
-"""The pytest plugin: an emulated estate as a fixture, in virtual time.
+"""The pytest plugin: an emulated estate as a fixture, in virtual time or served on sockets.
 
     def test_boost(smets1_home):
         smets1_home.auxiliary(1).activate(minutes=30)
 
 `smets1_world` is the estate, `smets1_home` one of its homes; `@pytest.mark.smets1(estate=..., seed=..., home=...)`
-chooses which. `smets1_estate` makes further worlds. Nothing of the emulator is imported before a fixture is used, and a
-failing test prints the seed and the command that repeats it.
+chooses which. `smets1_estate` makes further worlds. With `mode="live"` (or `--smets1-mode live`) the same body runs
+against an estate that `smets1 serve` serves in a process of its own, on free ports; with `mode="both"` it runs twice.
+
+`smets1_live` is that served estate, for clients of one's own: `.address(home)`, `.port`, `.hdlc_port`, `.http`,
+`.token`, `.keys(home)`, `.reset()`. It is fresh for each test; with `shared=True` it is the session's
+(`smets1_live_session`), put back before the test, which saves the start of a process. Workers of pytest-xdist each have
+their own.
+
+Nothing of the emulator is imported before a fixture is used, and a failing test prints the seed and the command that
+repeats it.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pytest
 
 if TYPE_CHECKING:
     from emulator.scenario.playground import Home, Playground
+    from emulator.served.process import ServedEstate
+    from emulator.served.world import ServedHome, ServedWorld
+
+    World: TypeAlias = Playground | ServedWorld
 
 _WORLDS: Final = pytest.StashKey[list[Any]]()
 _MARKER: Final = "smets1"
-_OPTIONS: Final = {"estate", "seed", "installations", "link", "home"}
+_MODES: Final = ("virtual", "live", "both")
+_OF_BOTH: Final = ("estate", "seed", "installations", "link")
+_OF_LIVE: Final = ("timing", "speed", "arguments")
+_OPTIONS: Final = {*_OF_BOTH, *_OF_LIVE, "home", "mode", "shared"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("smets1", "emulated smart metering")
     group.addoption("--smets1-seed", type=int, default=None, help="seed of emulated estates without one of their own")
     group.addoption("--smets1-estate", default=None, help="estate of tests that name none [demo-street]")
+    group.addoption(
+        "--smets1-mode",
+        choices=_MODES,
+        default=None,
+        help="how tests that do not say so meet their estate: in virtual time, served live, or both [virtual]",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "smets1(estate, seed, installations, link, home): which emulated estate a test runs against, and which home",
+        "smets1(estate, seed, installations, link, home, mode, shared, timing, speed, arguments): which emulated "
+        "estate a test runs against, which home, and whether in virtual time (mode='virtual'), served on sockets "
+        "('live') or 'both'; shared=True takes the session's served estate; timing, speed and arguments are those of "
+        "`smets1 serve`",
     )
 
 
-def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The test's marker, over the command line."""
-    settings: dict[str, Any] = {}
-    marker = request.node.get_closest_marker(_MARKER)
-    if marker is not None:
-        unknown = set(marker.kwargs) - _OPTIONS
-        if marker.args or unknown:
-            raise pytest.UsageError(
-                f"@pytest.mark.smets1 takes {', '.join(sorted(_OPTIONS))} by name; "
-                f"it was given {', '.join(map(repr, [*marker.args, *sorted(unknown)]))}"
-            )
-        settings.update(marker.kwargs)
-    config = request.config
-    if "seed" not in settings and config.getoption("--smets1-seed") is not None:
+def _marked(item: Any) -> dict[str, Any]:
+    """What the marker of a test says."""
+    marker = item.get_closest_marker(_MARKER)
+    if marker is None:
+        return {}
+    unknown = set(marker.kwargs) - _OPTIONS
+    if marker.args or unknown:
+        raise pytest.UsageError(
+            f"@pytest.mark.smets1 takes {', '.join(sorted(_OPTIONS))} by name; "
+            f"it was given {', '.join(map(repr, [*marker.args, *sorted(unknown)]))}"
+        )
+    if marker.kwargs.get("mode", "virtual") not in _MODES:
+        raise pytest.UsageError(
+            f"@pytest.mark.smets1(mode={marker.kwargs['mode']!r}): there are {', '.join(map(repr, _MODES))}"
+        )
+    return dict(marker.kwargs)
+
+
+def _default(config: pytest.Config, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings, with the command line's where they say nothing."""
+    if settings.get("seed") is None and config.getoption("--smets1-seed") is not None:
         settings["seed"] = config.getoption("--smets1-seed")
     settings.setdefault("estate", config.getoption("--smets1-estate") or "demo-street")
     return settings
 
 
+def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The test's marker, over the command line."""
+    return _default(request.config, _marked(request.node))
+
+
+def _mode(config: pytest.Config, marked: dict[str, Any], fixtures: Any) -> str:
+    """The marker's mode, else live for who asks for a served estate, else the command line's."""
+    if "mode" in marked:
+        return str(marked["mode"])
+    if "smets1_live" in fixtures or "smets1_live_session" in fixtures:
+        return "live"
+    return str(config.getoption("--smets1-mode") or "virtual")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test of both modes is two tests."""
+    if "smets1_mode" not in metafunc.fixturenames:
+        return
+    try:
+        mode = _mode(metafunc.config, _marked(metafunc.definition), metafunc.fixturenames)
+    except pytest.UsageError:
+        return  # the fixture says it, and says whose it is
+    if mode == "both":
+        metafunc.parametrize("smets1_mode", ["virtual", "live"])
+
+
+@pytest.fixture
+def smets1_mode(request: pytest.FixtureRequest) -> str:
+    """How this test meets its estate: "virtual" or "live"."""
+    return _mode(request.config, _marked(request.node), request.fixturenames)
+
+
 @pytest.fixture
 def smets1_estate(request: pytest.FixtureRequest) -> "Callable[..., Playground]":
-    """Makes worlds: `smets1_estate("thousand", seed=7)`."""
+    """Makes worlds in virtual time: `smets1_estate("thousand", seed=7)`."""
     from emulator.scenario.playground import Playground
 
     worlds = request.node.stash.setdefault(_WORLDS, [])
@@ -71,19 +134,91 @@ def smets1_estate(request: pytest.FixtureRequest) -> "Callable[..., Playground]"
 
 
 @pytest.fixture
-def smets1_world(
-    request: pytest.FixtureRequest, smets1_estate: "Callable[..., Playground]"
-) -> "Playground":
-    """The estate of this test, fresh."""
+def smets1_world(request: pytest.FixtureRequest, smets1_mode: str) -> "World":
+    """The estate of this test, fresh: in virtual time, or as handles on the one that is served."""
+    if smets1_mode == "live":
+        served: ServedEstate = request.getfixturevalue("smets1_live")
+        return served.world
     settings = _settings(request)
-    settings.pop("home", None)
-    return smets1_estate(settings.pop("estate"), **settings)
+    make: Callable[..., Playground] = request.getfixturevalue("smets1_estate")
+    return make(settings["estate"], **{name: settings[name] for name in _OF_BOTH[1:] if name in settings})
 
 
 @pytest.fixture
-def smets1_home(request: pytest.FixtureRequest, smets1_world: "Playground") -> "Home":
+def smets1_home(request: pytest.FixtureRequest, smets1_world: "World") -> "Home | ServedHome":
     """One home of the test's estate: the marker's `home`, else number 0."""
     return smets1_world.home(_settings(request).get("home", 0))
+
+
+class _Pool:
+    """The session's served estates, one for each way they are asked for; ended together."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders = folders
+        self._served: dict[str, ServedEstate] = {}
+
+    def start(self, settings: dict[str, Any]) -> "ServedEstate":
+        """A new one; whoever asks ends it."""
+        from emulator.served.process import ServedEstate
+
+        wanted = {name: settings[name] for name in (*_OF_BOTH, *_OF_LIVE) if name in settings}
+        wanted["arguments"] = tuple(wanted.get("arguments", ()))
+        return ServedEstate(self._folders.mktemp("smets1-live"), **wanted)
+
+    def share(self, settings: dict[str, Any]) -> "ServedEstate":
+        """The session's, as far as it still runs."""
+        name = repr(sorted((name, value) for name, value in settings.items() if name in (*_OF_BOTH, *_OF_LIVE)))
+        found = self._served.get(name)
+        if found is None or not found.alive:
+            if found is not None:
+                found.stop()
+            found = self._served[name] = self.start(settings)
+        return found
+
+    def stop(self) -> None:
+        for each in self._served.values():
+            each.stop()
+
+
+@pytest.fixture(scope="session")
+def _smets1_pool(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[_Pool]":
+    pool = _Pool(tmp_path_factory)
+    yield pool
+    pool.stop()
+
+
+@pytest.fixture(scope="session")
+def smets1_live_session(request: pytest.FixtureRequest, _smets1_pool: _Pool) -> "ServedEstate":
+    """The session's served estate, as the command line names it. It is put back only by who calls its `reset`."""
+    return _smets1_pool.share(_default(request.config, {}))
+
+
+@pytest.fixture
+def smets1_live(request: pytest.FixtureRequest, _smets1_pool: _Pool) -> "Iterator[ServedEstate]":
+    """A served estate for this test: a fresh one, or with the marker's `shared=True` the session's, put back."""
+    settings = _settings(request)
+    shared = settings.get("shared", "smets1_live_session" in request.fixturenames)
+    if shared:
+        served = _smets1_pool.share(settings)
+        served.reset()
+    else:
+        served = _smets1_pool.start(settings)
+    request.node.stash.setdefault(_WORLDS, []).append(served)
+    try:
+        yield served
+    finally:
+        if not shared:
+            served.stop()
+
+
+def _told(world: Any) -> str:
+    """A world in a report's words."""
+    if hasattr(world, "told"):
+        return str(world.told())
+    return (
+        f"estate {world.estate.name}, seed {world.seed}, link {world.link}, "
+        f"virtual time {world.now:%Y-%m-%d %H:%M:%S}, digest {world.digest()}"
+    )
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -93,10 +228,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = outcome.get_result()  # type: ignore[attr-defined]
     worlds = item.stash.get(_WORLDS, [])
     if report.failed and worlds:
-        lines = [
-            f"estate {world.estate.name}, seed {world.seed}, link {world.link}, "
-            f"virtual time {world.now:%Y-%m-%d %H:%M:%S}, digest {world.digest()}"
-            for world in worlds
+        lines = [_told(world) for world in worlds]
+        again = [f"repeat: pytest '{item.nodeid}' --smets1-seed={worlds[0].seed}"]
+        again += [
+            f"{option}={value}"
+            for option in ("--smets1-estate", "--smets1-mode")
+            if (value := item.config.getoption(option)) is not None
         ]
-        lines.append(f"repeat: pytest '{item.nodeid}' --smets1-seed={worlds[0].seed}")
+        lines.append(" ".join(again))
         report.sections.append(("smets1", "\n".join(lines)))
