@@ -12,7 +12,7 @@ from devices.common.tariff import Calendar, calendar
 from emulator.codecs.axdr import DATA
 
 _OPEN: Final = None
-"""Stands for `FOREVER`, which would be the longest number of all and is in every row. Not 0: a regime may last no time."""
+"""Stands for `FOREVER`, the longest number of all and in every row. Not 0: a regime may last no time."""
 
 
 def pack(ledger: Ledger, found: Calendar) -> list[Any] | None:
