@@ -39,7 +39,20 @@ _OPTIONS = (
     click.option("--mqtt-cert", "mqtt_certificate", type=_PATH, help="PEM file with a certificate to show."),
     click.option("--mqtt-key", type=_PATH, help="PEM file with its key, if it is not in the same file."),
     click.option("--mqtt-journal", type=_MODES, default="batch", show_default=True, help="How to publish the journal."),
-    click.option("--mqtt-alerts", type=_MODES, default="one", show_default=True, help="How to publish alerts."),
+    click.option(
+        "--mqtt-alarms",
+        type=_MODES,
+        default="one",
+        show_default=True,
+        help="How to publish what devices noticed, repeats told once.",
+    ),
+    click.option(
+        "--mqtt-alerts",
+        type=_MODES,
+        default="off",
+        show_default=True,
+        help="How to publish every single alert, with its frame.",
+    ),
     click.option(
         "--mqtt-batch", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Entries to a batch."
     ),

@@ -4,9 +4,10 @@
     <prefix>/<estate>/about                   what is served and where, retained
     <prefix>/<estate>/command/...             see `mqtt_orders`
     <prefix>/<estate>/answer/<request>
-    <prefix>/<estate>/alert/<installation>/<device>
+    <prefix>/<estate>/alarm/<installation>/<device>/<cause>     what devices noticed; repeats told once
+    <prefix>/<estate>/alert/<installation>/<device>             every alert as it came, with its frame
     <prefix>/<estate>/journal/<installation>/<device>/<kind>
-    <prefix>/<estate>/batch/journal, .../batch/alert
+    <prefix>/<estate>/batch/journal, .../batch/alert, .../batch/alarm
     <prefix>/<estate>/missed                  how many entries of a stream were dropped
 
 `online` is said after the command topics are subscribed to, so who has seen it is heard. The clock runs and the other
@@ -37,12 +38,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from emulator.control.alerts import Alerts
 from emulator.control.driver import Driver
 from emulator.control.mqtt_address import Address, BusOptions, Mode, root_of
 from emulator.control.mqtt_clerk import Clerk
 from emulator.control.mqtt_orders import Asker
-from emulator.control.mqtt_streams import Source, Stream, alert_place, journal_place
+from emulator.control.mqtt_streams import Source, Stream, alarm_place, alert_place, journal_place
 from emulator.errors import InputError
 from emulator.shell.gate import Log
 
@@ -60,9 +60,11 @@ _FIRST_S: Final = 0.1
 _LAST_S: Final = 30.0
 _HELD_S: Final = 5.0
 """A connection that held so long starts the intervals anew."""
-_START_S: Final = 3.0
+_START_S: Final = 4.0
 _FAREWELL_S: Final = 2.0
 _AGAIN_S: Final = 0.02
+_SETTLE_S: Final = 1.0
+"""So often repeats are looked for whose time has come to be told."""
 _USER: Final = "smets1"
 _MODES: Final[dict[Mode, tuple[bool, bool]]] = {
     "off": (False, False),
@@ -82,7 +84,6 @@ class Bus:
         self.log = log
         self.root = root_of(options.prefix, driver.desk.live.estate.name)
         self.counts: Counter[str] = Counter()
-        self.alerts = Alerts(driver.desk.live)
         self.connected = False
         self._options = options
         self._address = address
@@ -93,11 +94,12 @@ class Bus:
         self._told: str | None = None
         self._news = asyncio.Event()
         self.clerk = Clerk(driver, self.root, log, self.counts, self._news.set)
-        self._found = asyncio.Event()
+        self._looked = asyncio.Event()
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.streams = [
-            *self._streams("alert", self.alerts, alert_place, _MODES[options.alerts]),
+            *self._streams("alarm", driver.desk.alarms, alarm_place, _MODES[options.alarms]),
+            *self._streams("alert", driver.desk.alarms.alerts, alert_place, _MODES[options.alerts]),
             *self._streams("journal", driver.desk.ring, journal_place, _MODES[options.journal]),
         ]
 
@@ -114,17 +116,17 @@ class Bus:
     # Beginning and end
 
     async def start(self) -> None:
-        """Look for the broker, or start it. Returns when it is found, or is still looked for after three seconds.
+        """Look for the broker, or start it. Returns when it is found, was looked for in vain, or is silent for long.
 
         Raises InputError where an embedded broker cannot be started."""
         if self._address.embedded:
             await self._start_broker()
         self.driver.desk.ring.watchers.add(self._news.set)
-        self.alerts.watch.append(self._news.set)
+        self.driver.desk.alarms.alerts.watch.append(self._news.set)
         self._task = asyncio.create_task(self._run(), name="mqtt")
         with suppress(TimeoutError):
             async with asyncio.timeout(_START_S):
-                await self._found.wait()
+                await self._looked.wait()
 
     async def _start_broker(self) -> None:
         try:
@@ -159,6 +161,8 @@ class Bus:
         self._closing.set()
         await self.clerk.stop()
         self.driver.desk.ring.watchers.discard(self._news.set)
+        with suppress(ValueError):
+            self.driver.desk.alarms.alerts.watch.remove(self._news.set)
         if self._task is not None:
             if not self.connected:
                 self._task.cancel()
@@ -195,7 +199,10 @@ class Bus:
     def _away(self, error: Exception, pause: float) -> None:
         reached = self.connected
         cause = error.__context__ if isinstance(error, MqttError) else error
-        if not reached and (isinstance(cause, TimeoutError) or not isinstance(cause, OSError)):
+        silent = isinstance(cause, TimeoutError)
+        if not silent:
+            self._looked.set()
+        if not reached and (silent or not isinstance(cause, OSError)):
             # It was there but did not say yes: perhaps it speaks the other version only.
             older = self._version is ProtocolVersion.V5
             self._version = ProtocolVersion.V311 if older else ProtocolVersion.V5
@@ -264,7 +271,7 @@ class Bus:
             await client.publish(f"{self.root}/status", b"online", qos=1, retain=True)
             self.connected = True
             self.counts["connected"] += 1
-            self._found.set()
+            self._looked.set()
             self.log.write("mqtt.connected", broker=self._address.url, prefix=self.root, version=self._version.name)
             reading = asyncio.create_task(self._read(client))
             writing = asyncio.create_task(self._write(client))
@@ -303,9 +310,10 @@ class Bus:
 
     async def _write(self, client: Client) -> None:
         loop = asyncio.get_running_loop()
-        live, pace = self.driver.desk.live, self.driver.desk.pace
+        live, pace, alarms = self.driver.desk.live, self.driver.desk.pace, self.driver.desk.alarms
         while True:
             self._news.clear()
+            alarms.settle(live.now)
             await self._answer(client)
             now = loop.time()
             due = [wait for stream in self.streams if (wait := stream.due(now)) is not None]
@@ -319,7 +327,7 @@ class Bus:
                         await self._publish(client, stream)
                 continue
             with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(_SETTLE_S if wait is None else min(wait, _SETTLE_S)):
                     await self._news.wait()
 
     async def _answer(self, client: Client) -> None:

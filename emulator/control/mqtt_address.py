@@ -38,7 +38,8 @@ class BusOptions:
     broker: str
     prefix: str = "smets1"
     journal: Mode = "batch"
-    alerts: Mode = "one"
+    alerts: Mode = "off"
+    alarms: Mode = "one"
     batch: int = 100
     batch_ms: int = 200
     credentials: Path | None = None

@@ -138,3 +138,8 @@ def journal_place(entry: Any) -> str:
 def alert_place(alert: Any) -> str:
     """`alert/<installation>/<device>`; a device that is not known is `unknown`."""
     return f"alert/{alert.installation}/{alert.device or 'unknown'}"
+
+
+def alarm_place(alarm: Any) -> str:
+    """`alarm/<installation>/<device>/<cause>`."""
+    return f"alarm/{alarm.installation}/{alarm.device}/{alarm.cause}"

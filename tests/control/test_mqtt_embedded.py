@@ -155,8 +155,7 @@ def test_it_can_be_named_by_url_like_any_broker() -> None:
             environ = {"SMETS1_MQTT_USER": "smets1", "SMETS1_MQTT_PASSWORD": bench.facts["password"]}
             url = f"mqtt://127.0.0.1:{bench.port}"
             async with served(environ, broker=url, prefix="other") as second, bench.client() as client:
-                async with asyncio.timeout(10):
-                    await second.bus._found.wait()
+                assert second.facts["connected"]
                 assert second.bus._version is ProtocolVersion.V311
                 second.facts["prefix"] = "other/demo-street"
                 assert (await second.ask(client, "clock", {}))["command"] == "clock"
@@ -192,7 +191,7 @@ def test_without_the_package_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_stop_answers_what_is_under_way() -> None:
-    """A wish that takes hours (some homes are tried again) is answered when the server stops, which says offline last."""
+    """A wish that takes hours (some homes are tried again) is answered when the server stops; last comes offline."""
 
     async def body() -> None:
         async with served() as bench:
