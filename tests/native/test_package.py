@@ -58,9 +58,12 @@ def test_the_wheel_holds_everything(tmp_path) -> None:
         path.relative_to(source).as_posix()
         for folder in ("emulator", "devices")
         for path in (source / folder).rglob("*")
-        if path.suffix in (".py", ".pyi", ".typed")
+        if path.suffix in (".py", ".pyi", ".typed") or path.parent.name == "static"
     } | {
         f"emulator/{path.relative_to(source).as_posix()}" for path in (source / "fixtures").rglob("*") if path.is_file()
     }
-    assert wanted - held == set()
+    pictures = {name for name in wanted if name.startswith("emulator/fixtures/pictures/")}
+    assert wanted - pictures - held == set()
+    assert pictures
+    assert not pictures & held, "pictures are for the README; a wheel does without"
     assert {name.split("/")[0] for name in held if ".dist-info/" not in name} == {"emulator", "devices"}

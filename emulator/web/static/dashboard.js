@@ -252,7 +252,7 @@ function chart(id, key, series, data, options = {}) {
     const plot = new uPlot({
       width: box.clientWidth || 300, height: 200, series: [options.x || {}, ...series],
       tzDate: options.local ? undefined : (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
-      axes: [{ ...axis, space: 90, values: times(options.local) }, { ...axis, size: 46, incrs: options.whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4] : undefined, values: (_, all) => all.map((each) => (each === null ? "" : count(each))) }],
+      axes: [{ ...axis, space: 90, values: times(options.local) }, { ...axis, size: 46, space: 22, incrs: options.whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4] : undefined, values: (_, all) => all.map((each) => (each === null ? "" : count(each))) }],
       scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.08)] }, ...options.scales },
       cursor: { drag: { x: false, y: false } },
     }, data, box);
@@ -287,7 +287,7 @@ function drawCourse(course) {
     const parts = ["waiting", "open", "auditing", "migrated", "failed", "unrecoverable", "astray"].filter((name) => progress[name]);
     const sums = parts.map((name) => `${count(progress[name])} ${name}`).join(", ");
     set($("progress"), `${course.running ? "Under way" : progress.stopped ? `Stopped (${progress.stopped})` : "Ended"}: ${many(progress.homes, "home")}`
-      + `${progress.already ? `, ${count(progress.already)} migrated before` : ""}${sums ? `; ${sums}` : ""}. Begun ${moment(course.begun)}.`);
+      + `${progress.already ? `, ${count(progress.already)} migrated before` : ""}${sums ? `; ${sums}` : ""}. Begun ${moment(course.begun).replaceAll("-", "\u2011")}.`);
   }
   const last = (counts) => (counts.length ? counts.at(-1) : 0);
   const causes = Object.entries(course.by_cause).sort((a, b) => last(b[1]) - last(a[1]));
