@@ -267,7 +267,8 @@ def test_a_device_whose_counter_is_nearly_used_up_is_an_outcome() -> None:
         cell = campaign.cell
         cell.machine(DUAL, Party.ELECTRICITY)
         cell.store.set_counters(cell.context(DUAL, Party.ELECTRICITY), rx=COUNTER_MAX - left)
-        migrate(campaign)
+        campaign.day(0, 1)  # the first home alone
+        campaign.day(1, 0)
         entry = lines(campaign)[DUAL]
         assert (entry.verdict, entry.cause) == (Verdict.FAILED, "MF10:counter"), left
 
