@@ -120,6 +120,7 @@ class Alarms:
 
     def _news(self) -> None:
         found, self._seen = self.alerts.after(self._seen, MOST)
+        causes = self._causes
         for each in found:
             if each.code is None:
                 self.unvouched += not each.vouched and each.device is not None and each.body is None
@@ -129,7 +130,7 @@ class Alarms:
             party = Party.HUB if each.device is None else names.DEVICES[each.device]
             body = each.body if isinstance(each.body, str) else ""
             record = AlertRecord(
-                each.at, each.installation, party, each.code, self._causes.name(each.code), body, each.vouched
+                each.at, each.installation, party, each.code, causes.name(each.code), body, each.vouched
             )
             self._tell(self.throttle.hear(record))
 

@@ -19,6 +19,8 @@ from emulator.kernel.machine import Party
 
 MOST: Final = 20_000
 
+_NAMES: Final = {int(party): party.name.lower() for party in Party}
+
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
@@ -84,7 +86,7 @@ def fits(entry: Entry, kind: str | None, installation: int | None) -> bool:
 
 def device_name(party: int) -> str:
     """A party's name as a person writes it."""
-    return Party(party).name.lower()
+    return _NAMES[party]
 
 
 def view(number: int, entry: Entry) -> JournalEntry:

@@ -89,6 +89,7 @@ class AlertDesk:
         self.pushes = 0
         """Notifications without a code."""
         self.sinks: list[Sink] = []
+        self._titles: dict[bytes, int] = {}  # a title's context: a device is always the same, its keys are not
 
     def hear(self, installation: int, frame: bytes, now: Instant) -> Note:
         """An alert of a home nobody is in conversation with."""
@@ -151,8 +152,12 @@ class AlertDesk:
 
     def _loaded(self, installation: int, title: bytes) -> int | None:
         store, first = self._store, self._keyring.context(installation, Party.HUB)
+        known = self._titles.get(title, -1)
+        if first <= known < first + len(KEYED) and store.loaded(known):
+            return known
         for context in range(first, first + len(KEYED)):
             if store.loaded(context) and store.state(context).peer == title:
+                self._titles[title] = context
                 return context
         return None
 

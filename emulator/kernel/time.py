@@ -1,6 +1,7 @@
 """Instants: integers of microseconds since 1970-01-01T00:00Z, and the few words around them."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from emulator.kernel.effects import Instant
@@ -27,6 +28,12 @@ def utc(at: Instant) -> datetime:
     return _EPOCH + timedelta(microseconds=at)
 
 
+@lru_cache(maxsize=256)
+def _minute(number: int) -> str:
+    return utc(number * MINUTE).strftime("%Y-%m-%dT%H:%M:")
+
+
 def text(at: Instant) -> str:
     """ISO 8601 with milliseconds, for people: 2020-03-02T00:00:00.000Z."""
-    return utc(at).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at // 1000 % 1000:03d}Z"
+    minute, rest = divmod(at, MINUTE)
+    return f"{_minute(minute)}{rest // SECOND:02d}.{rest // MILLISECOND % 1000:03d}Z"

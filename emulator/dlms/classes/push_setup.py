@@ -8,6 +8,7 @@ protection, which the public record does not give them.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address
 from typing import ClassVar, Final
 
@@ -105,14 +106,20 @@ class Destination:
         """(IPv4 address, port) of an address written as text "10.1.2.3:4059" or as 6 bytes; None when it is neither."""
         if len(self.address) == 6 and b":" not in self.address:
             return int.from_bytes(self.address[:4], "big"), int.from_bytes(self.address[4:], "big")
-        host, colon, port = self.address.partition(b":")
-        try:
-            number = int(port)
-            if not colon or not 0 < number < 65536:
-                return None
-            return int(IPv4Address(host.decode("ascii"))), number
-        except (AddressValueError, ValueError):
+        return _written(self.address)
+
+
+@lru_cache(maxsize=1_024)
+def _written(address: bytes) -> tuple[int, int] | None:
+    """Of all devices of an estate nearly all write the same few addresses."""
+    host, colon, port = address.partition(b":")
+    try:
+        number = int(port)
+        if not colon or not 0 < number < 65536:
             return None
+        return int(IPv4Address(host.decode("ascii"))), number
+    except (AddressValueError, ValueError):
+        return None
 
 
 def _is_destination(data: Data) -> bool:
