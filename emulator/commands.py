@@ -293,7 +293,7 @@ class Ledger(Query):
 @dataclass(frozen=True, slots=True)
 class Glance(Query):
     """The estate drawn small, for who watches it: how many homes stand how, cell by cell (and home by home up to 1,024
-    homes), what came of packets and alerts, how far keys were changed. Some tens of milliseconds for the largest estate."""
+    homes), what came of packets and alerts, how far keys were changed. Tens of milliseconds for the largest estate."""
 
 
 @dataclass(frozen=True, slots=True)
