@@ -8,6 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from emulator.control import names
 from emulator.control.alerts import Alerts
 from emulator.control.ring import device_name, text
@@ -20,8 +22,7 @@ from emulator.shell.live import LiveEstate
 MOST: Final = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class ToldAlert:
+class ToldAlert(msgspec.Struct, frozen=True, gc=False):
     """An alert as it is handed on. `at` µs since 1970 when it arrived, the last of them where it stands for several;
     `sequence` the run of repeats it sums up (0: none) and `count` how many alerts it stands for."""
 
@@ -119,7 +120,7 @@ class Alarms:
         )
 
     def _news(self) -> None:
-        found, self._seen = self.alerts.after(self._seen, MOST)
+        found, self._seen = self.alerts.after(self._seen, MOST)  # one, as a rule
         causes = self._causes
         for each in found:
             if each.code is None:
