@@ -96,7 +96,7 @@ class Alarms:
 
     def settle(self, now: Instant) -> None:
         """Tell what the throttle holds of windows that have ended."""
-        self._tell(self.throttle.settle(now))
+        self.tell(self.throttle.settle(now))
 
     def view(self, newest: int) -> AlertsView:
         """How it stands."""
@@ -133,9 +133,10 @@ class Alarms:
             record = AlertRecord(
                 each.at, each.installation, party, each.code, causes.name(each.code), body, each.vouched
             )
-            self._tell(self.throttle.hear(record))
+            self.tell(self.throttle.hear(record))
 
-    def _tell(self, records: list[AlertRecord]) -> None:
+    def tell(self, records: list[AlertRecord]) -> None:
+        """Hand these on, whatever the throttle thinks of them."""
         for each in records:
             self.last += 1
             device = device_name(each.party)
