@@ -103,6 +103,7 @@ def measure(estate: Estate, workers: int, link: str) -> dict[str, Any]:
         "failed": sums.failed,
         "unrecoverable": sums.unrecoverable,
         "agrees": not result.objections,
+        "objections": result.objections,
         "elapsed_s": round(result.elapsed_s, 2),
         "homes_per_s": round(sums.installations / result.elapsed_s, 1),
         "exchanges": result.exchanges,
