@@ -23,6 +23,7 @@ As at every door, what a wish changed is durable before its answer leaves.
 
 import asyncio
 import secrets
+import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -50,7 +51,8 @@ ORDERS_MOST: Final = 4_096
 """Orders that came and are not begun yet."""
 
 _PACKET_MOST: Final = 4 * 1024 * 1024
-_WINDOW: Final = 32
+_WINDOW: Final = 200
+"""Messages on their way at once, where the broker does not say less."""
 _KEEPALIVE_S: Final = 10
 _GREETING_S: Final = 2.5
 """A broker of the older version may not answer the newer one's greeting at all."""
@@ -92,6 +94,7 @@ class Bus:
         self._version = ProtocolVersion.V311 if address.embedded else ProtocolVersion.V5
         self._broker: Any = None
         self._told: str | None = None
+        self._gate = asyncio.Semaphore(1)
         self._news = asyncio.Event()
         self.clerk = Clerk(driver, self.root, log, self.counts, self._news.set)
         self._looked = asyncio.Event()
@@ -197,8 +200,7 @@ class Bus:
             pause = min(_LAST_S, pause * 2)
 
     def _away(self, error: Exception, pause: float) -> None:
-        reached = self.connected
-        cause = error.__context__ if isinstance(error, MqttError) else error
+        reached, cause = self.connected, error.__context__ if isinstance(error, MqttError) else error
         silent = isinstance(cause, TimeoutError)
         if not silent:
             self._looked.set()
@@ -235,11 +237,23 @@ class Bus:
             keepalive=_KEEPALIVE_S,
             properties=properties,
             max_inflight_messages=_WINDOW,
+            socket_options=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
             max_queued_incoming_messages=ORDERS_MOST,
             queue_type=self._waiting_line(),
             tls_context=self._address.tls,
         )
         client.pending_calls_threshold = 1 << 20
+        inner = client._client
+        heard = inner.on_connect
+
+        def welcomed(*told: Any) -> None:
+            """The broker's answer to our greeting: of MQTT 5, it says how much it takes at a time."""
+            most = getattr(told[-1], "ReceiveMaximum", _WINDOW)
+            self._gate = asyncio.Semaphore(min(most, _WINDOW))
+            if heard is not None:
+                heard(*told)
+
+        inner.on_connect = welcomed
         return client
 
     def _waiting_line(self) -> type["asyncio.Queue[Message]"]:
@@ -263,8 +277,7 @@ class Bus:
             client.timeout = _REPLY_S
             commands = f"{self.root}/command/#"
             if self._version is ProtocolVersion.V5:
-                nothing_old = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-                await client.subscribe(commands, options=nothing_old)
+                await client.subscribe(commands, options=SubscribeOptions(1, retainHandling=2))  # nothing retained
             else:
                 await client.subscribe(commands, qos=1)
             await client.publish(f"{self.root}/about", self._about, qos=1, retain=True)
@@ -330,11 +343,16 @@ class Bus:
                 async with asyncio.timeout(_SETTLE_S if wait is None else min(wait, _SETTLE_S)):
                     await self._news.wait()
 
+    async def _put(self, client: Client, topic: str, payload: bytes, **more: Any) -> None:
+        """Publish in turn; back when the broker has it."""
+        async with self._gate:
+            await client.publish(topic, payload, 1, **more)
+
     async def _answer(self, client: Client) -> None:
         """All answers there are. One that is not acknowledged stays."""
         while some := self.clerk.answers(_WINDOW):
             await asyncio.gather(
-                *(client.publish(who.topic, payload, 1, properties=self._labelled(who)) for who, payload in some)
+                *(self._put(client, who.topic, payload, properties=self._labelled(who)) for who, payload in some)
             )
             self.clerk.delivered(len(some))
 
@@ -347,10 +365,7 @@ class Bus:
 
     async def _publish(self, client: Client, stream: Stream) -> None:
         taken = stream.take()
-        for start in range(0, len(taken.messages), _WINDOW):
-            window = taken.messages[start : start + _WINDOW]
-            await asyncio.gather(*(client.publish(topic, payload, 1) for topic, payload in window))
-            await self._answer(client)
+        await asyncio.gather(*(self._put(client, topic, payload) for topic, payload in taken.messages))
         stream.done(taken)
         if taken.missed:
             self.counts[f"{stream.name}-dropped"] += taken.missed

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-_AT_ONCE: Final = 64
+_AT_ONCE: Final = 256
 """Messages of a stream that are on their way to the broker together."""
 
 _encode: Final = msgspec.json.encode

@@ -399,6 +399,28 @@ def test_it_may_start_before_its_broker(tmp_path: Path) -> None:
         broker.stop()
 
 
+def test_the_embedded_broker_by_mosquitto_s_clients() -> None:
+    """Without any broker of one's own: the ready line's port and password are all that a stranger needs."""
+    pytest.importorskip("amqtt")
+    with kit.served("--mqtt", "embedded") as estate:
+        told = estate.ready["mqtt"]
+        assert told["embedded"]
+        port = told["broker"].rpartition(":")[2]
+        options = ["-h", "127.0.0.1", "-p", port, "-u", told["user"], "-P", told["password"]]
+        found = Sub([program("mosquitto_sub"), *options], (f"{ROOT}/#",))
+        try:
+            found.wait(lambda t, p: (t, p) == (f"{ROOT}/status", "online"), "online")
+            topic = f"{ROOT}/command/installations/1/electricity/read-object"
+            command = [program("mosquitto_pub"), *options, "-q", "1", "-t", topic, "-s"]
+            asked = b'{"request": "r", "what": "clock"}'
+            subprocess.run(command, input=asked, check=True, timeout=PATIENCE, capture_output=True)
+            assert found.answer("r")["answer"]["object"] == "0-0:1.0.0.255"
+            assert estate.stop() == 0
+        finally:
+            found.stop()
+        assert told["password"] not in estate.errors
+
+
 # TLS and credentials
 
 
