@@ -61,10 +61,10 @@ def desk(made: CellCampaign) -> AlertDesk:
 
 @pytest.fixture(scope="module")
 def busy() -> tuple[CellCampaign, list[Entry], list[AlertRecord], int]:
-    """A street that alerts all the time (120 a day and home), migrated."""
+    """A street that alerts all the time (80 a day and home), migrated."""
     entries: list[Entry] = []
     told: list[AlertRecord] = []
-    made = street(120.0, sink=entries.append)
+    made = street(80.0, sink=entries.append)
     desk(made).sinks.append(told.append)
     return made, entries, told, through(made)
 
@@ -84,7 +84,7 @@ def test_alerts_do_not_disturb_a_campaign(busy: tuple[CellCampaign, list[Entry],
         for entry in entries
         if entry.kind == "device.noticed" and first[entry.installation] < entry.at < ended.get(entry.installation, 0)
     ]
-    assert len(within) > 20
+    assert len(within) > 10
 
 
 def test_what_a_migrated_home_says_arrives_and_is_vouched_for(
@@ -104,7 +104,7 @@ def test_what_a_migrated_home_says_arrives_and_is_vouched_for(
     for home in set(migrated) - gas_lost:
         noticed = sum(entry.installation == home and entry.kind == "device.noticed" for entry in late)
         heard = [entry for entry in late if entry.installation == home and entry.kind == "headend.alert"]
-        assert noticed > 60
+        assert noticed > 40
         assert abs(noticed - len(heard)) <= 3, home  # some are on their way at either end
         titles = {spec.system_title for spec in made._estate.installation(home).devices}
         assert {entry.detail[1] for entry in heard} <= titles
@@ -132,7 +132,7 @@ def test_causes_are_counted_where_they_arrive(
     found = desk(made)
     found.settle(1 << 60)
     assert sum(each.count for each in told) == found.tally.total == sum(found.by_cause().values())
-    assert found.vouched == found.tally.total > 300
+    assert found.vouched == found.tally.total > 200
     assert found.pushes >= 5  # the alerts that were asked for, and the hubs that called back
     assert {each.cause for each in told} <= set(found.causes.names.values())
     for each in told:
@@ -206,11 +206,11 @@ def test_a_home_without_power_says_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory) -> Estate:
-    """Twelve homes in four cells, 30 alerts a day each."""
-    text = fixture("estates/thousand.toml").read_text("utf-8").replace("cell = 250", "cell = 3")
+    """Eight homes in four cells, 30 alerts a day each."""
+    text = fixture("estates/thousand.toml").read_text("utf-8").replace("cell = 250", "cell = 2")
     file = tmp_path_factory.mktemp("estate") / "few.toml"
     file.write_text(text + "\n[alerts]\nper_day = 30\n", "utf-8")
-    return open_estate(str(file), 3, 12)
+    return open_estate(str(file), 3, 8)
 
 
 def test_the_number_of_workers_changes_nothing(cells: Estate) -> None:
@@ -228,13 +228,13 @@ def test_the_number_of_workers_changes_nothing(cells: Estate) -> None:
 
 def test_time_may_pass_in_any_steps() -> None:
     """In one go or in odd pieces, to the last byte on the link."""
-    one, other = street(60.0), street(60.0)
+    one, other = street(40.0), street(40.0)
     end = one.cell.world.now + DAY
     one.cell.world.run_until(end)
     while other.cell.world.now < end:
         other.cell.world.run_until(min(end, other.cell.world.now + 17 * MINUTE + 123_457))
     assert one.cell.digest() == other.cell.digest()
-    assert one.cell.journal.counts["device.noticed"] > 700
+    assert one.cell.journal.counts["device.noticed"] > 450
 
 
 def test_it_does_not_matter_when_a_cell_is_touched(cells: Estate) -> None:
@@ -251,7 +251,7 @@ def test_it_does_not_matter_when_a_cell_is_touched(cells: Estate) -> None:
         heard.append(
             [(e.at, e.installation, e.party, e.detail) for e in seen if e.kind == "device.noticed" and e.at > noon]
         )
-    assert len(heard[0]) > 100
+    assert len(heard[0]) > 60
     assert sorted(heard[0], key=lambda each: each[:3]) == sorted(heard[1], key=lambda each: each[:3])
 
 
@@ -285,13 +285,13 @@ def test_a_storm_over_a_live_estate(cells: Estate) -> None:
     heard: list[int] = []
     live.on_alert = lambda installation, frame, now: heard.append(installation)
     live.overhear(True)
-    assert live.storm(AlertStorm(0x8F57, 2_000, 600, [0, 1, 6, 11])) == 4
+    assert live.storm(AlertStorm(0x8F57, 2_000, 600, [0, 1, 4, 7])) == 4
     assert sorted(live.cells) == [0, 2, 3]
     live.advance(live.now + HOUR)
     wanted = 4 * 2_000 * 2.3 * 600 / 86_400
     assert set(live.raised()) == {0x8F57}
     assert abs(live.raised()[0x8F57] - wanted) < 5 * wanted**0.5
-    assert set(heard) <= {0, 1, 6, 11}
+    assert set(heard) <= {0, 1, 4, 7}
     assert len(heard) > wanted / 2
     assert live.end_storms() == 0
 

@@ -71,9 +71,9 @@ def test_the_table_of_chances_is_poissons(mean: float) -> None:
 
 
 def test_the_rate_is_kept_over_many_homes() -> None:
-    """4,096 homes over ten days: alerts and incidents within five standard deviations of what was asked for, and as
+    """4,096 homes over four days: alerts and incidents within five standard deviations of what was asked for, and as
     uneven from home to home as independent incidents are."""
-    homes, days = 4_096, 10
+    homes, days = 4_096, 4
     seen = run(range(homes), days)
     incidents = PER_DAY / CAUSES.incident
     pairs = CAUSES.incident - 1
@@ -85,12 +85,12 @@ def test_the_rate_is_kept_over_many_homes() -> None:
     assert each.mean() == pytest.approx(incidents * days, rel=5 / sqrt(incidents * days * homes))
     assert each.var() / each.mean() == pytest.approx(1.0, abs=5 * sqrt(2 / homes))
     hours = np.bincount([at % DAY // HOUR for at, _, _, _ in seen], minlength=24)
-    assert hours.min() > 0.9 * hours.max()
+    assert hours.min() > 0.85 * hours.max()
 
 
 def test_causes_have_their_shares() -> None:
     """Each cause, and each device of it, as often as the table says."""
-    seen = run(range(4_096), 10)
+    seen = run(range(4_096), 5)
     counts = Counter((name, party) for _, _, name, party in seen)
     begun = CAUSES.occurrences[: len(CAUSES.shares)]
     incidents = sum(counts[each.name, each.party] for each in begun)
