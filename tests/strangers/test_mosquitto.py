@@ -425,7 +425,8 @@ def test_the_embedded_broker_by_mosquitto_s_clients() -> None:
 
 
 def authority(folder: Path) -> None:
-    """A certificate authority, the broker's certificate for 127.0.0.1, and one for a client."""
+    """A certificate authority, the broker's certificate for 127.0.0.1, and one for a client; with everything that
+    Python from 3.13 on asks for (RFC 5280's key identifiers and usage)."""
     now = datetime.now(UTC)
 
     def issue(name: str, issuer: tuple[x509.Name, ec.EllipticCurvePrivateKey] | None) -> ec.EllipticCurvePrivateKey:
@@ -433,6 +434,17 @@ def authority(folder: Path) -> None:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         of, signer = issuer or (subject, key)
         alternatives = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        usage = x509.KeyUsage(
+            digital_signature=issuer is not None,
+            key_cert_sign=issuer is None,
+            crl_sign=issuer is None,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
         certificate = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -442,6 +454,9 @@ def authority(folder: Path) -> None:
             .not_valid_before(now - timedelta(days=1))
             .not_valid_after(now + timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
             .add_extension(alternatives, critical=False)
             .sign(signer, hashes.SHA256())
         )
