@@ -76,4 +76,4 @@ def test_the_script_drives_an_estate(tmp_path: Path) -> None:
 def test_the_readme_shows_the_script_as_it_runs() -> None:
     """Where the README shows a script of mosquitto's clients, it is this one, to the letter."""
     shown = re.findall(r"^```bash\n(.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    assert [each for each in shown if "mosquitto_pub" in each] in ([], [SCRIPT.read_text("utf-8")])
+    assert [each for each in shown if "mosquitto_pub" in each] == [SCRIPT.read_text("utf-8")]
