@@ -35,6 +35,9 @@ def carry_out(desk: Desk, order: Order) -> Any | Task[Any]:
 
     Raises WishError; InputError when what was done could not be made durable."""
     command = order.command
+    live, target = desk.live, desk.pace.target()
+    if live.due is None or live.due > target:
+        live.advance(target)  # nothing fell due, so nobody has moved the clock: a wish acts now and not then
     address: list[Any] = []
     if command.scope != "estate":
         assert order.installation is not None, "the door gives an installation"

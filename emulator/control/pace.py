@@ -15,6 +15,10 @@ class Pace(Protocol):
     @property
     def speed(self) -> float: ...
 
+    def target(self) -> Instant:
+        """What virtual time it should be by the real clock; `LiveEstate.now` lags behind it until somebody looks."""
+        ...
+
     def set_speed(self, speed: float) -> None:
         """From now on at this speed."""
         ...

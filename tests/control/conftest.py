@@ -23,6 +23,9 @@ class StandingPace:
         self.live = live
         self.speed = 0.0
 
+    def target(self) -> int:
+        return self.live.now
+
     def set_speed(self, speed: float) -> None:
         self.speed = speed
 
