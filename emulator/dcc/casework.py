@@ -166,7 +166,7 @@ class Casework:
         if installation not in self._open:
             return
         self.cell.rows.touch(installation, now)
-        if outcome.verdict is Verdict.FAILED and not takeover.final and attempt < self._settings.attempts:
+        if outcome.verdict is Verdict.FAILED and attempt < self._settings.attempts:
             code = CAUSE_CODES[outcome.cause]
             self.cell.rows.finish(installation, Verdict.PENDING, code, conversation.exchanges, now)
             self.schedule(installation, now + self._settings.retry_us)

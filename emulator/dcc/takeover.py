@@ -46,12 +46,11 @@ class TakeoverSettings:
 
 
 class CauseError(EmulatorError):
-    """This attempt ends here; `cause` stands in the table. `final`: trying again cannot help."""
+    """This attempt ends here; `cause` stands in the table."""
 
-    def __init__(self, cause: str, *, final: bool = False) -> None:
+    def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
-        self.final = final
 
 
 AUXILIARY_TOLERANCE_US: Final = 31 * MINUTE
@@ -69,7 +68,6 @@ class Takeover:
         "_settings",
         "_silent",
         "_targets",
-        "final",
         "outcome",
     )
 
@@ -84,7 +82,6 @@ class Takeover:
         self._silent = silent
         self._conversation: Conversation | None = None
         self.outcome = Outcome(Verdict.PENDING, "")
-        self.final = False
         self._followed = 0
 
     def script(self, conversation: Conversation) -> Script:
@@ -94,7 +91,6 @@ class Takeover:
             cause = yield from self._attempt()
         except CauseError as error:
             self.outcome = Outcome(Verdict.FAILED, error.cause)
-            self.final = error.final
         except NoAnswerError:
             self.outcome = Outcome(Verdict.FAILED, "MF3:wan-lost")
         except RefusedError as error:

@@ -1,11 +1,10 @@
-"""What to ask: the attributes and methods a head end uses, and the service requests they stand for.
+"""What to ask: the attributes and methods a head end uses, by name.
 
-A SMETS1 meter knows no service requests. The S1SP turns each into *equivalent steps*, and those are here, as data: the
-object, the attribute or method, in the order they are sent. Logical names are those of the GB object set
-(Blue Book names; GB use as decoded from public GBCS messages). A model that differs says so in its own profile.
+A SMETS1 meter knows no service requests; the S1SP turns each into *equivalent steps*, and these are the objects such
+steps address. Logical names are those of the GB object set (Blue Book names; GB use as decoded from public GBCS
+messages). A model that differs says so in its own profile.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from emulator.codecs.action import MethodRef
@@ -41,26 +40,3 @@ FIRST_READ: Final = DEVICE_NAME
 def auxiliary(switch: int) -> AttributeRef:
     """Output state of auxiliary switch 1 to 5 (class 70 on channel `switch`)."""
     return AttributeRef(70, obis(f"0-{switch}:96.3.10"), 2)
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceRequest:
-    """A DUIS service request and the equivalent steps that serve it on a SMETS1 device."""
-
-    reference: str
-    name: str
-    steps: tuple[AttributeRef | MethodRef, ...]
-
-
-SERVICES: Final = {
-    service.reference: service
-    for service in (
-        ServiceRequest("11.2", "Read Firmware Version", (FIRMWARE,)),
-        ServiceRequest("6.2.4", "Read Device Configuration (Identity Exc MPxN)", (DEVICE_NAME,)),
-        ServiceRequest("7.4", "Read Supply Status", (SUPPLY,)),
-        ServiceRequest("7.7", "Read Auxiliary Load Switch Data", tuple(auxiliary(switch) for switch in range(1, 6))),
-        ServiceRequest("8.1.1", "Commission Device", (CLOCK,)),
-        ServiceRequest("6.22", "Configure Alert Behaviour", (PUSH_DESTINATION,)),
-    )
-}
-"""By reference variant; the names are the published ones."""
