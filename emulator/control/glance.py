@@ -227,8 +227,8 @@ def course(desk: Desk, wish: Course) -> CourseView:
     at = np.zeros(0, np.int64)
     if len(finished):
         began = [int(each["started"][each["started"] > 0].min()) for each in ended if (each["started"] > 0).any()]
-        first = min([int(finished.min()), *began])
-        last = max(desk.live.now if task is not None and not task.ended else int(finished.max()), first + 1)
+        first = min([int(np.min(finished)), *began])
+        last = max(desk.live.now if task is not None and not task.ended else int(np.max(finished)), first + 1)
         at = np.linspace(first, last, wish.points).round().astype(np.int64)
         at[-1] = last
 
