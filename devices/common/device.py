@@ -30,6 +30,7 @@ from emulator.crypto.keys import ContextStore
 from emulator.dlms.cosem import Association, Key, ObjectTree
 from emulator.dlms.server import Server
 from emulator.errors import CounterExhaustedError, FrameError
+from emulator.faults.mischief import Mischief
 from emulator.kernel import chance
 from emulator.kernel.effects import HAN, Effect, Effects, Instant, Note, Port, Send, Wake
 from emulator.kernel.time import SECOND
@@ -71,6 +72,7 @@ class CosemDevice:
         "home",
         "installation",
         "kit",
+        "mischief",
         "model",
         "now",
         "objects",
@@ -98,6 +100,8 @@ class CosemDevice:
         self.seed = seed
         self.installation = home.number
         self.association: Association | None = None
+        self.mischief: Mischief | None = None
+        """Who is asked what goes wrong; None when nothing can."""
         self.pending: list[Callable[[], None]] = []
         self.now: Instant = 0
         self.deviations: dict[Key, Data] = {}

@@ -10,7 +10,7 @@ import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ DAYS_MOST: Final = 3_000
 ALERTS_MULTIPLE: Final = 5.0
 """So many times the usual alerts stop a campaign for a day. ASSUMED."""
 
+K = TypeVar("K", str, int)
 Progress = Callable[["Snapshot"], None]
 
 
@@ -62,6 +63,8 @@ class Result:
     counts: dict[str, int]
     row_bytes: float
     samples: dict[str, int]
+    fired: dict[int, int]
+    """Fault number (from 1, as `HostOptions.faults` lists them) to how often it struck."""
     columns: NDArray[Any] = field(repr=False)
 
     @property
@@ -110,10 +113,12 @@ def run(
     columns = np.concatenate([end.columns for end in ends.values()])
     counts: dict[str, int] = {}
     samples: dict[str, int] = {}
+    fired: dict[int, int] = {}
     ways: dict[str, dict[str, int]] = {"down": {}, "up": {}}
     for end in ends.values():
         _add(counts, end.counts)
         _add(samples, end.samples)
+        _add(fired, end.fired)
         for way, numbers in end.ways.items():
             _add(ways[way], numbers)
     return Result(
@@ -132,6 +137,7 @@ def run(
         counts=dict(sorted(counts.items())),
         row_bytes=sum(end.row_bytes * len(end.columns) for end in ends.values()) / len(columns),
         samples=samples,
+        fired=fired,
         columns=columns,
     )
 
@@ -189,7 +195,7 @@ def _audit(estate: Estate, shards: Shards, day: int, progress: Progress | None) 
     return day
 
 
-def _add(sums: dict[str, int], more: dict[str, int]) -> None:
+def _add(sums: dict[K, int], more: dict[K, int]) -> None:
     for key, value in more.items():
         sums[key] = sums.get(key, 0) + value
 

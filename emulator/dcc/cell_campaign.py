@@ -5,6 +5,7 @@ hours; how a case goes on from there is `casework`.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -12,6 +13,7 @@ from emulator.crypto import derive
 from emulator.dcc.casework import CampaignSettings, Casework
 from emulator.dcc.verdict import Verdict
 from emulator.errors import UsageError
+from emulator.faults.fault import Fault
 from emulator.fleet import alert_causes
 from emulator.fleet.cell import Cell
 from emulator.fleet.estate import Estate
@@ -59,8 +61,9 @@ class CellCampaign(Casework):
         air: AirProfile,
         sink: Sink | None = None,
         tap: Recorder | None = None,
+        faults: Sequence[Fault] = (),
     ) -> None:
-        cell = Cell(estate, number, self, link=link, profile=profile, air=air, sink=sink, tap=tap)
+        cell = Cell(estate, number, self, link=link, profile=profile, air=air, sink=sink, tap=tap, faults=faults)
         secret = derive.key(b"head end", "keeper", estate.name, estate.seed)
         super().__init__(cell, Keyring(secret, cell.members, settings.patience), settings)
         self._estate = estate

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from emulator.dcc.cell_campaign import CampaignSettings, CellCampaign
 from emulator.errors import UsageError
+from emulator.faults.fault import Fault
 from emulator.fleet.estate import Estate
 from emulator.fleet.journal_file import JournalPart
 from emulator.fleet.rows import ROW
@@ -24,13 +25,15 @@ class HostOptions:
     """What all cells of a run have in common. Picklable.
 
     `journal` is a folder for the cells' parts of a journal, `capture` the file their parts of a capture will become;
-    None for none. `sample` asks where the time goes.
+    None for none. `sample` asks where the time goes. `faults` are in force from the start, numbered
+    from 1.
     """
 
     link: str = "ipsec"
     profile: LinkProfile = LinkProfile()
     air: AirProfile = AirProfile()
     settings: CampaignSettings = CampaignSettings()
+    faults: tuple[Fault, ...] = ()
     journal: str | None = None
     capture: str | None = None
     sample: bool = False
@@ -38,7 +41,8 @@ class HostOptions:
 
 @dataclass(slots=True)
 class CellEnd:
-    """One cell's testimony at the end. `process` tells workers apart; the peak is the whole worker's."""
+    """One cell's testimony at the end. `process` tells workers apart; the peak is the whole worker's. `fired`: how
+    often each fault struck."""
 
     digest: str
     link_digest: str
@@ -51,6 +55,7 @@ class CellEnd:
     row_bytes: float
     process: int
     peak_rss_bytes: int
+    fired: dict[int, int]
     samples: dict[str, int] = field(default_factory=dict)
 
 
@@ -94,6 +99,7 @@ class CampaignHost:
             air=options.air,
             sink=sink,
             tap=tap,
+            faults=options.faults,
         )
 
     def _end(self, campaign: CellCampaign) -> CellEnd:
@@ -123,6 +129,7 @@ class CampaignHost:
             row_bytes=self._sleeping_bytes(campaign),
             process=os.getpid(),
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            fired=cell.mischief.fired,
             samples=samples,
         )
 

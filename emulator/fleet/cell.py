@@ -8,12 +8,14 @@ Keys as found are derived when a device is first touched, not when the cell is m
 key at all.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from emulator.crypto.keys import ContextStore
+from emulator.faults.fault import Fault
+from emulator.faults.mischief import Mischief
 from emulator.fleet import registry
 from emulator.fleet.alert_causes import Causes, Occurrence
 from emulator.fleet.alert_source import AlertSource
@@ -79,6 +81,7 @@ class Cell:
         air: AirProfile,
         sink: Sink | None = None,
         tap: Recorder | None = None,
+        faults: Sequence[Fault] = (),
     ) -> None:
         self.estate = estate
         self.number = number
@@ -86,6 +89,10 @@ class Cell:
         self.journal = Journal(sink)
         self.store = ContextStore(len(self.members) * CONTEXTS)
         self.rows = Rows(self.members.start, len(self.members))
+        self.mischief = Mischief(estate.seed)
+        """The faults in force here."""
+        for fault in faults:
+            self.mischief.arm(fault, estate.start)
         self.chain = Chain(link, number, estate.seed, profile, tap)
         self.air = Air(estate.seed, air)
         self.coverages: dict[int, Coverage] = {}
@@ -204,6 +211,8 @@ class Cell:
         blob = self.rows.row(installation)
         state = _UNPACK(blob).get(int(party)) if blob else None
         machine = model.create(home, spec, store=self.store, contexts=contexts, seed=self.estate.seed, state=state)
+        if hasattr(machine, "mischief") and self.mischief.concerns(installation):
+            machine.mischief = self.mischief
         if party is Party.HUB and hasattr(machine, "watch"):
             machine.watch = self._watch(installation)
         return machine

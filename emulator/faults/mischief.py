@@ -1,0 +1,156 @@
+"""The faults in force in one cell, and who is struck when.
+
+Whoever may be struck asks `strikes` (or `strike`, for the first) at its point and carries out what comes back. A fault
+is armed under a number that is the same in every cell of an estate, so the choice of homes (`share`) and all luck are
+keyed by seed, number and installation: neither the cut into cells nor another fault changes whom it meets.
+
+A home that no fault concerns is never asked about: `concerns` is looked at once, when its machines are made. What is
+remembered is a pair of counts for a fault and home it has met. A fault that never fired is told by `fired`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from emulator.faults.fault import PARTIES, Fault, Point
+from emulator.kernel import chance
+from emulator.kernel.effects import Instant, Note
+from emulator.kernel.machine import Party
+from emulator.kernel.time import SECOND
+
+FOREVER: Final[Instant] = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A fault that strikes now. `luck` is 64 bits for its own decisions; `note` goes into the journal."""
+
+    fault: Any
+    number: int
+    luck: int
+    note: Note
+
+
+class Armed:
+    """A fault in force from `since` until `until`."""
+
+    __slots__ = ("fault", "fired", "met", "number", "party", "since", "until")
+
+    def __init__(self, number: int, fault: Fault, now: Instant) -> None:
+        self.number = number
+        self.fault = fault
+        self.party = PARTIES[fault.device] if fault.device is not None else None
+        self.since = now + round(fault.after_s * SECOND)
+        self.until = self.since + round(fault.seconds * SECOND) if fault.seconds else FOREVER
+        self.fired = 0
+        self.met: dict[int, list[int]] = {}
+        """Installation -> [occasions, strikes]."""
+
+
+class Mischief:
+    """The faults of one cell."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._armed: dict[int, Armed] = {}
+        self._points: dict[Point, list[Armed]] = {}
+        self._next = 1
+
+    # In force, or no more
+
+    def arm(self, fault: Fault, now: Instant, number: int | None = None) -> int:
+        """Put a fault in force; its number, which rises unless given."""
+        number = self._next if number is None else number
+        self._next = max(self._next, number + 1)
+        armed = self._armed[number] = Armed(number, fault, now)
+        for point in fault.points:
+            self._points.setdefault(point, []).append(armed)
+        return number
+
+    def disarm(self, number: int) -> None:
+        """End a fault; harmless when it has ended. What it broke stays broken."""
+        armed = self._armed.pop(number, None)
+        if armed is not None:
+            for point in armed.fault.points:
+                self._points[point].remove(armed)
+                if not self._points[point]:
+                    del self._points[point]
+
+    @property
+    def armed(self) -> list[Armed]:
+        """Those in force, or still to come or over but not ended, oldest first."""
+        return list(self._armed.values())
+
+    @property
+    def fired(self) -> dict[int, int]:
+        """How often each struck."""
+        return {number: armed.fired for number, armed in self._armed.items()}
+
+    # Whom they strike
+
+    def watches(self, point: Point) -> bool:
+        """Whether any fault may strike at a point."""
+        return point in self._points
+
+    def concerns(self, installation: int) -> bool:
+        """Whether any fault may ever strike an installation."""
+        return any(self._chosen(armed, installation) for armed in self._armed.values())
+
+    def strikes(
+        self, point: Point, installation: int, party: Party | None, now: Instant, occasion: Any = None
+    ) -> list[Strike]:
+        """The faults that take this occasion, each counted. Without a fault at the point this is one look."""
+        watching = self._points.get(point)
+        if watching is None:
+            return []
+        found = []
+        for armed in watching:
+            strike = self._struck(armed, point, installation, party, now, occasion)
+            if strike is not None:
+                found.append(strike)
+        return found
+
+    def strike(
+        self, point: Point, installation: int, party: Party | None, now: Instant, occasion: Any = None
+    ) -> Strike | None:
+        """The first fault that takes this occasion; the others are not asked."""
+        for armed in self._points.get(point, ()):
+            strike = self._struck(armed, point, installation, party, now, occasion)
+            if strike is not None:
+                return strike
+        return None
+
+    def luck(self, number: int, installation: int, turn: int) -> int:
+        """64 bits of a fault's own luck."""
+        return chance.bits(self._seed, f"fault.{number}", installation, turn)
+
+    def _struck(
+        self, armed: Armed, point: Point, installation: int, party: Party | None, now: Instant, occasion: Any
+    ) -> Strike | None:
+        fault = armed.fault
+        if not armed.since <= now < armed.until or not self._chosen(armed, installation):
+            return None
+        if armed.party is not None and party is not None and armed.party is not party:
+            return None
+        if not fault.wants(point, occasion):
+            return None
+        met = armed.met.setdefault(installation, [0, 0])
+        met[0] += 1
+        if met[0] <= fault.skip or (fault.times and met[1] >= fault.times):
+            return None
+        if (
+            fault.chance < 1.0
+            and chance.draw(self._seed, f"fault.{armed.number}.chance", installation, met[0]) >= fault.chance
+        ):
+            return None
+        met[1] += 1
+        armed.fired += 1
+        note = Note("fault.fired", (armed.number, fault.name))
+        return Strike(fault, armed.number, self.luck(armed.number, installation, met[0]), note)
+
+    def _chosen(self, armed: Armed, installation: int) -> bool:
+        fault = armed.fault
+        if fault.installation is not None:
+            return fault.installation == installation
+        if fault.share >= 1.0:
+            return True
+        return chance.draw(self._seed, f"fault.{armed.number}.share", installation) < fault.share
