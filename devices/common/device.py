@@ -29,6 +29,7 @@ from emulator.crypto import derive
 from emulator.crypto.keys import ContextStore
 from emulator.dlms.cosem import Association, Key, ObjectTree
 from emulator.dlms.server import Server
+from emulator.dlms.witness import Witness
 from emulator.errors import CounterExhaustedError, FrameError
 from emulator.faults.mischief import Mischief
 from emulator.kernel import chance
@@ -80,6 +81,7 @@ class CosemDevice:
         "seed",
         "spec",
         "store",
+        "witness",
     )
 
     def __init__(
@@ -102,6 +104,8 @@ class CosemDevice:
         self.association: Association | None = None
         self.mischief: Mischief | None = None
         """Who is asked what goes wrong; None when nothing can."""
+        self.witness: Witness | None = None
+        """Who looks over the server's shoulder; set before the first frame."""
         self.pending: list[Callable[[], None]] = []
         self.now: Instant = 0
         self.deviations: dict[Key, Data] = {}

@@ -27,6 +27,7 @@ from emulator.dlms.cosem import Device
 from emulator.dlms.opening import Terms, associate, release
 from emulator.dlms.security import Reaction, ServiceRefused, not_allowed
 from emulator.dlms.services import HANDLERS
+from emulator.dlms.witness import Witness
 from emulator.errors import CounterExhaustedError, CryptoError, EmulatorError, FrameError, ReplayError
 from emulator.kernel.effects import Instant
 
@@ -82,11 +83,12 @@ class ServerProfile:
 class Server:
     """The COSEM server of one device. Volatile: `drop` is what a power cut does to it."""
 
-    __slots__ = ("_associations", "device", "profile")
+    __slots__ = ("_associations", "device", "profile", "witness")
 
     def __init__(self, device: Device, profile: ServerProfile) -> None:
         self.device = device
         self.profile = profile
+        self.witness: Witness | None = getattr(device, "witness", None)
         self._associations: dict[int, Association] | None = None
 
     def drop(self) -> None:
@@ -102,6 +104,9 @@ class Server:
         device = self.device
         association = None if self._associations is None else self._associations.get(client_sap)
         device.association = association
+        witness = self.witness
+        if witness is not None:
+            witness.hears(device, association, client_sap, apdu, now)
         try:
             answer = self._answer(client_sap, association, apdu, now)
         except ServiceRefused as refusal:
@@ -120,6 +125,8 @@ class Server:
         pending = device.pending
         while pending:
             self._settle(pending.pop(0))
+        if witness is not None:
+            witness.answers(device, client_sap, apdu, answer, now)
         return answer
 
     def notify(self, body: Data, now: Instant) -> bytes:
@@ -268,8 +275,14 @@ class Server:
         handler, bit = HANDLERS[apdu[0]]
         if not association.conformance & bit:
             raise not_allowed("the service was not negotiated", ServiceError.SERVICE_NOT_SUPPORTED)
+        witness = self.witness
+        if witness is not None:
+            witness.serves(self.device, association, apdu, now)
         if association.state == ASSOCIATED:
-            return handler(self.device, association, apdu, now)
+            answer = handler(self.device, association, apdu, now)
+            if witness is not None:
+                witness.served(self.device, association, apdu, answer, now)
+            return answer
         if apdu[0] != _ACTION:
             raise not_allowed(_NOT_OPEN)
         answer = handler(self.device, association, apdu, now)

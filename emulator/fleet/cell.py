@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from emulator.crypto.keys import ContextStore
+from emulator.dlms.witness import Witness
 from emulator.faults.fault import Fault
 from emulator.faults.mischief import Mischief
 from emulator.fleet import registry
@@ -104,6 +105,8 @@ class Cell:
         """The machines that frames may be given to without asking `machine`."""
         self._homes: dict[int, Installation] = {}
         self._links: dict[int, HanLink] = {}
+        self.witness: Witness | None = None
+        """Who looks over the shoulders of the devices made from now on; nobody unless set."""
         self.alerts: AlertSource | None = None
         """Who lets devices notice things; nobody unless `alert` was called."""
         self.wires = self._string_wires()
@@ -213,6 +216,8 @@ class Cell:
         machine = model.create(home, spec, store=self.store, contexts=contexts, seed=self.estate.seed, state=state)
         if hasattr(machine, "mischief") and self.mischief.concerns(installation):
             machine.mischief = self.mischief
+        if self.witness is not None and hasattr(machine, "witness"):
+            machine.witness = self.witness
         if party is Party.HUB and hasattr(machine, "watch"):
             machine.watch = self._watch(installation)
         return machine
