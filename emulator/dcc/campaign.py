@@ -107,8 +107,9 @@ def run(
     if workers == 1:
         quiet_collector()
     with Shards(_Factory(host), estate.cells, workers) as shards:
-        next_day = _migrate(estate, shards, centre, progress)
-        next_day = _audit(estate, shards, next_day, progress)
+        waiting = {cell: len(estate.members(cell)) for cell in range(estate.cells)}
+        next_day = migrate_days(shards, waiting, centre, progress)
+        next_day = audit_days(shards, estate.cells, next_day, progress)
         ends: dict[int, CellEnd] = shards.ask("end", dict.fromkeys(range(estate.cells), ()))
     columns = np.concatenate([end.columns for end in ends.values()])
     counts: dict[str, int] = {}
@@ -152,9 +153,11 @@ class _Factory:
         return self.host
 
 
-def _migrate(estate: Estate, shards: Shards, centre: ControlCentre, progress: Progress | None) -> int:
-    """Days until every installation has ended; the number of the next day."""
-    waiting = {cell: len(estate.members(cell)) for cell in range(estate.cells)}
+def migrate_days(
+    shards: Shards, waiting: dict[int, int], centre: ControlCentre, progress: Progress | None = None, first: int = 0
+) -> int:
+    """Days until every installation has ended; the number of the next day. `waiting`: cell to how many homes are yet to
+    begin there; `first`: the number of the first day."""
     still_open = dict.fromkeys(waiting, 0)
     ended = 0
     while any(waiting.values()) or any(still_open.values()):
@@ -162,7 +165,7 @@ def _migrate(estate: Estate, shards: Shards, centre: ControlCentre, progress: Pr
         if day.day >= DAYS_MOST:
             raise UsageError(f"the campaign has not come to an end after {DAYS_MOST} days; raise the pace")
         shares = apportion(day.allowance, waiting)
-        asked = {cell: (day.day, share) for cell, share in shares.items() if waiting[cell] or still_open[cell]}
+        asked = {cell: (first + day.day, share) for cell, share in shares.items() if waiting[cell] or still_open[cell]}
 
         def heard(_: int, report: Any, day: Day = day) -> None:
             nonlocal ended
@@ -177,12 +180,12 @@ def _migrate(estate: Estate, shards: Shards, centre: ControlCentre, progress: Pr
             day.failed += report.failed
             day.unrecoverable += report.unrecoverable
             day.alerts += report.alerts
-    return len(centre.days)
+    return first + len(centre.days)
 
 
-def _audit(estate: Estate, shards: Shards, day: int, progress: Progress | None) -> int:
+def audit_days(shards: Shards, cells: int, day: int, progress: Progress | None = None) -> int:
     """Days until every migrated installation has been audited; the number of the next day."""
-    left = dict.fromkeys(range(estate.cells), 1)
+    left = dict.fromkeys(range(cells), 1)
     while any(left.values()):
         asked = {cell: (day,) for cell, count in left.items() if count}
 

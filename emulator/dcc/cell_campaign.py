@@ -5,7 +5,7 @@ hours; how a case goes on from there is `casework`.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -62,11 +62,15 @@ class CellCampaign(Casework):
         sink: Sink | None = None,
         tap: Recorder | None = None,
         faults: Sequence[Fault] = (),
+        only: Container[int] | None = None,
     ) -> None:
+        """`only`: the homes that take part; each at the time it would have among all, so that what happens to it is
+        the same."""
         cell = Cell(estate, number, self, link=link, profile=profile, air=air, sink=sink, tap=tap, faults=faults)
         secret = derive.key(b"head end", "keeper", estate.name, estate.seed)
         super().__init__(cell, Keyring(secret, cell.members, settings.patience), settings)
         self._estate = estate
+        self._only = only
         self._waiting = deque(cell.members)
         self._phase = _Phase.MIGRATING
         per_day = estate.recipe.alerts.per_day if settings.alerts_per_day is None else settings.alerts_per_day
@@ -87,7 +91,9 @@ class CellCampaign(Casework):
         started = min(quota, len(self._waiting))
         for turn in range(started):
             at = midnight + settings.opens_us + turn * settings.open_us // started
-            self.schedule(self._waiting.popleft(), at)
+            installation = self._waiting.popleft()
+            if self._only is None or installation in self._only:
+                self.schedule(installation, at)
         world.run_until(midnight + DAY)
         migrated, failed, unrecoverable = (now - then for now, then in zip(self._ended(), before, strict=True))
         return DayReport(

@@ -26,7 +26,7 @@ class HostOptions:
 
     `journal` is a folder for the cells' parts of a journal, `capture` the file their parts of a capture will become;
     None for none. `sample` asks where the time goes. `faults` are in force from the start, numbered
-    from 1.
+    from 1. `only`: the homes that take part; None for all.
     """
 
     link: str = "ipsec"
@@ -34,6 +34,7 @@ class HostOptions:
     air: AirProfile = AirProfile()
     settings: CampaignSettings = CampaignSettings()
     faults: tuple[Fault, ...] = ()
+    only: frozenset[int] | None = None
     journal: str | None = None
     capture: str | None = None
     sample: bool = False
@@ -76,7 +77,7 @@ class CampaignHost:
             self._sampler.start()
         campaign = self._cells.get(cell)
         if campaign is None:
-            campaign = self._cells[cell] = self._make(cell)
+            campaign = self._cells[cell] = self.make(cell)
         if method == "day":
             return campaign.day(*arguments)
         if method == "audit_day":
@@ -85,7 +86,8 @@ class CampaignHost:
             return self._end(campaign)
         raise UsageError(f"a campaign's cell has no method {method!r}")
 
-    def _make(self, cell: int) -> CellCampaign:
+    def make(self, cell: int) -> CellCampaign:
+        """A cell, when it is first asked for."""
         options = self._options
         sink = JournalPart(options.journal, cell) if options.journal else None
         tap = Tap(Path(options.capture), cell) if options.capture else None
@@ -100,6 +102,7 @@ class CampaignHost:
             sink=sink,
             tap=tap,
             faults=options.faults,
+            only=options.only,
         )
 
     def _end(self, campaign: CellCampaign) -> CellEnd:
@@ -117,7 +120,7 @@ class CampaignHost:
         return CellEnd(
             digest=cell.digest(),
             link_digest=log.digest(),
-            columns=cell.rows.columns(),
+            columns=self._columns(campaign),
             exchanges=cell.desk.exchanges,
             logged_exchanges=log.exchanges,
             ways={
@@ -132,6 +135,14 @@ class CampaignHost:
             fired=cell.mischief.fired,
             samples=samples,
         )
+
+    def _columns(self, campaign: CellCampaign) -> NDArray[Any]:
+        """The rows of those that took part, in the order of numbers."""
+        columns, only = campaign.cell.rows.columns(), self._options.only
+        if only is None:
+            return columns
+        members = campaign.cell.members
+        return columns[[number - members.start for number in members if number in only]]
 
     def _sleeping_bytes(self, campaign: CellCampaign) -> float:
         """What a sleeping installation costs on both sides, measured: row, snapshot, contexts, custody."""
