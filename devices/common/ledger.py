@@ -18,10 +18,11 @@ still be read across them: at most `REGIMES_MOST`; the oldest go first and take 
 the registers held at the end of them is written down then.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from devices.common.circuits import Contact, Span, States, SwitchCalendar, following, lanes, late, state_at
 from devices.common.consumption import GRAINS, SLOT_S, DayPlan, Load
 from devices.common.tariff import Calendar
 from emulator.kernel.effects import Instant
@@ -34,10 +35,13 @@ SLOT: Final = SLOT_S * SECOND
 
 @dataclass(slots=True, frozen=True)
 class Circuit:
-    """An auxiliary switch. Live while a rate in `follows` applies, unless held otherwise."""
+    """An auxiliary switch as found. Live while a rate in `follows` applies, or as `own` says where the meter keeps a
+    calendar for its switches; late by `offset_s` seconds; unless held otherwise."""
 
     switch: int
     follows: frozenset[int]
+    own: SwitchCalendar | None = None
+    offset_s: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,8 +58,9 @@ class Regime:
     """The laws in force from `since` to `until`.
 
     `register` is what the registers held at `since` (grains by rate), where that is written down: for the oldest regime
-    only. `flowing` is False while nothing can flow (supply open, power off, valve shut). `opened` remembers what was
-    computed.
+    only. `flowing` is False while nothing can flow (supply open, power off, valve shut), `dark` is True without mains.
+    `follows`, `offsets` (seconds) and `contacts` stand in the order of the circuits, and are empty while they are as
+    found; so is `own`. `opened` remembers what was computed.
     """
 
     since: Instant
@@ -65,6 +70,10 @@ class Regime:
     flowing: bool = True
     holds: tuple[Hold, ...] = ()
     follows: tuple[frozenset[int], ...] = ()
+    own: SwitchCalendar | None = None
+    offsets: tuple[int, ...] = ()
+    contacts: tuple[Contact, ...] = ()
+    dark: bool = False
     opened: dict[int, int] | None = field(default=None, compare=False, repr=False)
 
 
@@ -87,10 +96,36 @@ def _between(load: Load, calendar: Calendar, start_s: int, end_s: int, rates: fr
     return found
 
 
+def _closed_between(
+    load: Load, runs: Sequence[tuple[int, int, DayPlan]], start_s: int, end_s: int
+) -> dict[int, int]:
+    """As `_between`, over days cut into `circuits.lanes`: grains by rate while the contact is closed."""
+    found: dict[int, int] = {}
+    first, last = start_s // 86_400, end_s // 86_400
+    for begun, end, plan in runs:
+        low = load.used_before(plan, begun, start_s % 86_400 if begun == first else 0)
+        high = load.used(plan, end, 0) if end <= last else load.used(plan, last, end_s % 86_400)
+        for lane, grains in high.items():
+            if lane & 1:
+                found[lane >> 1] = found.get(lane >> 1, 0) + grains - low[lane]
+    return found
+
+
 class Ledger:
     """The registers of one meter. `make` gives the loads, when they are first needed."""
 
-    __slots__ = ("_cursor", "_cursor_at", "_cursor_of", "_loads", "_make", "_memo", "_memo_at", "circuits", "regimes")
+    __slots__ = (
+        "_cursor",
+        "_cursor_at",
+        "_cursor_of",
+        "_loads",
+        "_make",
+        "_memo",
+        "_memo_at",
+        "_plain",
+        "circuits",
+        "regimes",
+    )
 
     def __init__(self, make: Callable[[], Loads], circuits: Sequence[Circuit], regimes: list[Regime]) -> None:
         assert regimes
@@ -104,6 +139,7 @@ class Ledger:
         self._cursor: dict[int, int] = {}
         self._cursor_at: Instant = -1
         self._cursor_of = -1
+        self._plain = not any(circuit.own is not None or circuit.offset_s for circuit in circuits)
 
     @property
     def loads(self) -> Loads:
@@ -126,6 +162,10 @@ class Ledger:
         flowing: bool | None = None,
         holds: tuple[Hold, ...] | None = None,
         follows: tuple[frozenset[int], ...] | None = None,
+        own: SwitchCalendar | None = None,
+        offsets: tuple[int, ...] | None = None,
+        contacts: tuple[Contact, ...] | None = None,
+        dark: bool | None = None,
     ) -> None:
         """End the regime in force at `ended` and begin another at `begins` (they differ when the clock was set).
 
@@ -144,6 +184,10 @@ class Ledger:
                 last.flowing if flowing is None else flowing,
                 tuple(hold for hold in standing if hold.until > begins),
                 last.follows if follows is None else follows,
+                last.own if own is None else own,
+                last.offsets if offsets is None else offsets,
+                last.contacts if contacts is None else contacts,
+                last.dark if dark is None else dark,
             )
         )
         if len(regimes) > REGIMES_MOST:
@@ -186,19 +230,129 @@ class Ledger:
         """The sum of the rates shown."""
         return sum(grains // GRAINS for grains in self.grains(at).values())
 
-    def switch_on(self, switch: int, at: Instant) -> bool:
-        """Whether an auxiliary switch is on: held until an instant, else as its rates say. Off while the mains are
-        gone."""
-        regime = self.regimes[-1]
-        if at < regime.since:
-            return False
-        for hold in regime.holds:
-            if hold.switch == switch and at < hold.until:
-                return hold.on
+    def plain(self, regime: Regime) -> bool:
+        """Whether every contact follows the rates to the second: what nearly every meter does."""
+        return self._plain and regime.own is None and not regime.offsets and not regime.contacts
+
+    def contact(self, regime: Regime, place: int) -> Contact:
+        """What the relay at `place` makes of wishes under a regime."""
+        return regime.contacts[place] if regime.contacts else Contact.OBEYS
+
+    def offset_s(self, regime: Regime, place: int) -> int:
+        """How many seconds the circuit at `place` switches late under a regime."""
+        return regime.offsets[place] if regime.offsets else self.circuits[place].offset_s
+
+    def place(self, switch: int) -> int | None:
+        """Where a switch stands among the circuits; None for one that is not there."""
         for place, circuit in enumerate(self.circuits):
             if circuit.switch == switch:
-                return regime.calendar.rate(at) in self.follows(regime, place)
-        return False
+                return place
+        return None
+
+    def scheduled(self, regime: Regime, place: int, day: int) -> States:
+        """How the circuit at `place` stands through a day of the meter's time by its schedule alone."""
+        offset = self.offset_s(regime, place)
+        today = self._schedule(regime, place, day)
+        return late(self._schedule(regime, place, day - 1), today, offset) if offset else today
+
+    def _schedule(self, regime: Regime, place: int, day: int) -> States:
+        circuit = self.circuits[place]
+        own = regime.own or circuit.own
+        if own is not None:
+            return own.states(circuit.switch, day)
+        return following(regime.calendar.plan(day), self.follows(regime, place))
+
+    def wished(self, regime: Regime, place: int, at: Instant) -> bool:
+        """Whether a switch is wished on under a regime: held until an instant, else as its schedule says. Off while
+        the mains are gone."""
+        if regime.dark or at < regime.since:
+            return False
+        circuit = self.circuits[place]
+        for hold in regime.holds:
+            if hold.switch == circuit.switch and at < hold.until:
+                return hold.on
+        if self.plain(regime):
+            return regime.calendar.rate(at) in self.follows(regime, place)
+        return state_at(self.scheduled(regime, place, at // DAY), at % DAY // SECOND)
+
+    def switch_on(self, switch: int, at: Instant) -> bool:
+        """Whether an auxiliary switch is on, as its meter believes."""
+        place = self.place(switch)
+        return place is not None and self.wished(self.regimes[-1], place, at)
+
+    def closed(self, switch: int, at: Instant) -> bool:
+        """Whether current can flow through a switch. Without mains a contact is open (ASSUMED), stuck ones excepted."""
+        place = self.place(switch)
+        if place is None:
+            return False
+        regime = self.regimes[-1]
+        return self._closed(regime, place, self.wished(regime, place, at), regime.dark or at < regime.since)
+
+    def _closed(self, regime: Regime, place: int, wished: bool, dark: bool) -> bool:
+        contact = self.contact(regime, place)
+        return contact is Contact.STUCK_CLOSED if dark else contact.closed(wished)
+
+    def next_edge(self, switch: int, at: Instant) -> Instant:
+        """When, after `at`, a switch's schedule next turns it; FOREVER if it does not within nine days."""
+        place, regime = self.place(switch), self.regimes[-1]
+        if place is None:
+            return FOREVER
+        first = at // DAY
+        before = state_at(self.scheduled(regime, place, first), at % DAY // SECOND)
+        for day in range(first, first + 9):
+            for start, on in self.scheduled(regime, place, day):
+                then = day * DAY + start * SECOND
+                if then > at and on != before:
+                    return then
+        return FOREVER
+
+    def spans(self, switch: int, now: Instant, shown: Instant, since: Instant, until: Instant) -> Iterator[Span]:
+        """How a switch stood between two instants of *true* time, without gaps, as far back as regimes are kept.
+
+        `shown` is what the clock shows at `now`. Between two settings the clock is taken to run true: what drift does
+        in that time is less than a second a day.
+        """
+        place = self.place(switch)
+        if place is None:
+            return
+        regimes = self.regimes
+        at = self._place(shown)
+        ahead = [0] * len(regimes)
+        """How much the clock showed more than true time, under each regime."""
+        for number in range(at, len(regimes)):
+            ahead[number] = shown - now
+        for number in range(at - 1, -1, -1):
+            ahead[number] = regimes[number].until - (regimes[number + 1].since - ahead[number + 1])
+        for number, regime in enumerate(regimes):
+            begin = max(regime.since, since + ahead[number])
+            end = min(regime.until, until + ahead[number])
+            if begin < end:
+                for span in self._pieces(regime, place, begin, end):
+                    begun, to, wished, held = span
+                    closed = self._closed(regime, place, wished, regime.dark)
+                    late_by = ahead[number]
+                    yield Span(begun - late_by, to - late_by, wished, closed, held, regime.dark, number)
+
+    def _pieces(
+        self, regime: Regime, place: int, begin: Instant, end: Instant
+    ) -> Iterator[tuple[Instant, Instant, bool, bool]]:
+        """(from, until, wished, held) under one regime, in the meter's time."""
+        if regime.dark:
+            yield begin, end, False, False
+            return
+        switch = self.circuits[place].switch
+        for hold in regime.holds:
+            if hold.switch == switch and begin < hold.until:
+                to = min(hold.until, end)
+                yield begin, to, hold.on, True
+                begin = to
+        while begin < end:
+            day, second = begin // DAY, begin % DAY // SECOND
+            states = self.scheduled(regime, place, day)
+            edge = next((start for start, _ in states if start > second), 86_400)
+            to = min(day * DAY + edge * SECOND, end)
+            yield begin, to, state_at(states, second), False
+            begin = to
 
     def flow(self, at: Instant) -> int:
         """Grains per second at an instant."""
@@ -210,7 +364,7 @@ class Ledger:
         return sum(load.rate(day, second) for load in always) + sum(
             load.rate(day, second)
             for circuit, load in zip(self.circuits, wired, strict=True)
-            if load is not None and self.switch_on(circuit.switch, at)
+            if load is not None and self.closed(circuit.switch, at)
         )
 
     def total_at(self, at: Instant) -> int:
@@ -224,7 +378,7 @@ class Ledger:
             regime = self.regimes[place]
             begun = self._cursor_at
             next_one = place == self._cursor_of and at == begun + SLOT and not begun % SLOT
-            if next_one and begun >= regime.since and at <= regime.until:
+            if next_one and begun >= regime.since and at <= regime.until and self.plain(regime):
                 self._advance(regime, self._cursor, begun)
             else:
                 self._cursor = self._held(place, at)
@@ -253,13 +407,42 @@ class Ledger:
             hanging = wired[number]
             if hanging is None:
                 continue
+            contact = self.contact(regime, number)
             begun = start
             for hold in regime.holds:
                 if hold.switch == circuit.switch:
                     begun = max(start, min(hold.until // SECOND, end))
-                    if hold.on:
+                    if contact.closed(hold.on):
                         _add(found, _between(hanging, regime.calendar, start, begun, None))
-            _add(found, _between(hanging, regime.calendar, begun, end, self.follows(regime, number)))
+            if self.plain(regime):
+                _add(found, _between(hanging, regime.calendar, begun, end, self.follows(regime, number)))
+            elif contact is Contact.STUCK_CLOSED:
+                _add(found, _between(hanging, regime.calendar, begun, end, None))
+            elif contact is not Contact.STUCK_OPEN and begun < end:
+                runs = self._runs(regime, number, begun // 86_400, end // 86_400 + 1)
+                _add(found, _closed_between(hanging, runs, begun, end))
+        return found
+
+    def _runs(self, regime: Regime, place: int, first: int, end: int) -> list[tuple[int, int, DayPlan]]:
+        """The days from `first` up to, not including, `end`, as runs of equal days cut into `circuits.lanes`."""
+        circuit, calendar = self.circuits[place], regime.calendar
+        own = regime.own or circuit.own
+        contact = self.contact(regime, place)
+
+        def cut(day: int) -> DayPlan:
+            states = self.scheduled(regime, place, day)
+            return lanes(calendar.plan(day), tuple((start, contact.closed(on)) for start, on in states))
+
+        if calendar.uniform is not None and (own is None or own.uniform(circuit.switch) is not None):
+            return [(first, end, cut(first))]
+        found: list[tuple[int, int, DayPlan]] = []
+        begun, plan = first, cut(first)
+        for day in range(first + 1, end):
+            here = cut(day)
+            if here is not plan:
+                found.append((begun, day, plan))
+                begun, plan = day, here
+        found.append((begun, end, plan))
         return found
 
     def _advance(self, regime: Regime, running: dict[int, int], boundary: Instant) -> None:

@@ -26,6 +26,7 @@ Sap: TypeAlias = Annotated[int, Meta(ge=0, le=0xFFFF, description="wPort of the 
 Seconds: TypeAlias = Annotated[int, Meta(ge=0, le=366 * 86_400, description="seconds")]
 Milliseconds: TypeAlias = Annotated[int, Meta(ge=0, le=86_400_000, description="milliseconds")]
 Script: TypeAlias = Annotated[int, Meta(ge=1, le=0xFFFF, description="number of a script")]
+TimeOfDay: TypeAlias = Annotated[str, Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]\Z", description="HH:MM")]
 Percent: TypeAlias = Annotated[int, Meta(ge=0, le=100)]
 
 
@@ -129,8 +130,11 @@ class Auxiliary(_Strict, frozen=True, kw_only=True):
     `switches` is how many the meter has; a home wires some of them. Scripts of table 0-0:10.0.103 are numbered
     `activate + n * step` and so on for switch n = 1..5. Durations in minutes stand in the objects 0-0:94.44.x.n; the
     three `*_duration` fields are their x, the `*_minutes` their defaults (0: until reset). `inverted`: the output is
-    open when the switch is "on". `heater_w` is what hangs on each switch, watts. `after_power_up`: what becomes of a
-    hold when the mains come back.
+    open when the switch is "on". `heater_w` is what hangs on each switch, watts. `after_power_up`: when the mains come
+    back a hold goes on (keep), the calendar has the switch (calendar), or it stays off until its next switching time
+    (off). `calendar`: switches follow the loaded tariff, as SMETS1 meters do, or a calendar of their own, found with
+    `own_on` to `own_off`. `offset_most_s` is the randomised offset limit as found: each switch is late by a keyed part
+    of it.
     """
 
     switches: Annotated[int, Meta(ge=0, le=5)] = 0
@@ -147,7 +151,11 @@ class Auxiliary(_Strict, frozen=True, kw_only=True):
     duration_most: Annotated[int, Meta(ge=1, le=0xFFFF, description="minutes")] = 1_440
     inverted: bool = False
     heater_w: Annotated[int, Meta(ge=0, le=12_000, description="watts")] = 1_500
-    after_power_up: Literal["keep", "calendar"] = "keep"
+    after_power_up: Literal["keep", "calendar", "off"] = "keep"
+    calendar: Literal["tariff", "own"] = "tariff"
+    own_on: TimeOfDay = "00:00"
+    own_off: TimeOfDay = "07:00"
+    offset_most_s: Annotated[int, Meta(ge=0, le=1_799, description="seconds")] = 0
 
 
 class Electricity(_Strict, frozen=True, kw_only=True):

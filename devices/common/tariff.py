@@ -84,6 +84,11 @@ class Calendar:
             found = self._by_day[day] = self._days[self._day_type(day)]
         return found
 
+    @property
+    def uniform(self) -> DayPlan | None:
+        """How a day is cut, where every day is alike."""
+        return self._uniform
+
     def runs(self, first: int, end: int) -> list[tuple[int, int, DayPlan]]:
         """The days from `first` up to, not including, `end`, as runs (first, end, plan) of equal days."""
         if self._uniform is not None:
