@@ -61,6 +61,7 @@ from emulator.kernel.time import HOUR, MILLISECOND, SECOND
 _PORTS: Final = {Party.ELECTRICITY: HAN_ELECTRICITY, Party.GAS: HAN_GAS}
 _PARTIES: Final = {port: party for party, port in _PORTS.items()}
 _HEADER: Final = 8
+_ALLOWED: Final = (1, objects.ALLOWED, 2)
 _ALERT_HEADER: Final = 6
 _VERSION: Final = b"\x00\x01"
 
@@ -117,6 +118,9 @@ class CommunicationsHub(CosemDevice):
         self._mirror_server: Server | None = None
         self._kept_mirror: Any = None
         super().__init__(model, home, spec, store, contexts, seed, state)
+        allowed = self.deviations.get(_ALLOWED) if self.deviations else None
+        if allowed is not None:
+            self.network.allow([bytes(item.value) for item in allowed.value])
 
     def made_of(self) -> Kit:
         return _kit(self.model.profile)
@@ -386,13 +390,16 @@ class CommunicationsHub(CosemDevice):
             return
         if party is Party.GAS and self.mirror is not None:
             self.mirror.learn(report)
-        elif party is Party.ELECTRICITY:
+        elif party is Party.ELECTRICITY and Party.IHD not in self.network.barred:
             self._effects.append(Send(HAN_IHD, frame))
 
     def _from_display(self, frame: bytes, now: Instant) -> None:
         """The display asks: the electricity meter answers for itself, the mirror for the gas meter."""
         if frame != frames.POLL:
             self.note("hub.bad-han-frame", HAN_IHD, len(frame))
+            return
+        if Party.IHD in self.network.barred:
+            self.note("hub.stranger", int(Party.IHD))
             return
         if Party.ELECTRICITY in self.network.saps.values() and not self.network.is_lost(Party.ELECTRICITY, now):
             self._effects.append(Send(HAN_ELECTRICITY, frame))
@@ -435,6 +442,23 @@ class CommunicationsHub(CosemDevice):
     def joined(self, now: Instant) -> list[objects.Joined]:
         """The device log."""
         return self.network.joined(now)
+
+    def listed(self) -> list[bytes]:
+        """The EUI-64 of the devices that the home was found with."""
+        return self.network.members
+
+    def allow(self, listed: list[bytes], now: Instant) -> None:
+        """Let only the devices of these EUI-64 be in the network."""
+        self.network.allow(listed)
+        self.note("hub.devices-listed", len(listed))
+
+    def let_in(self, eui64: bytes, now: Instant) -> bool:
+        """Let a listed device in, if it answers on the radio."""
+        party = self.network.join(eui64, now)
+        if party is not None:
+            self.write_log(Log.EVENT, Event.HAN_JOINED, now)
+            self.note("hub.joined", int(party))
+        return party is not None
 
     def han_error(self, now: Instant) -> str:
         """The code of the HAN device that is lost; empty while none is."""

@@ -5,7 +5,7 @@ in. A loss is remembered from the moment a request ran into it, so that it is lo
 is heard again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from devices.common.model import Home, Spec
@@ -29,9 +29,9 @@ _STATES: Final = {JoinState.LOST: 0, JoinState.JOINED: 1, JoinState.ASLEEP: 2}
 
 class Network:
     """One home's. `saps` finds the device behind a logical device; `watch(party, now)` may be set; `lost` holds since
-    when a device is known to be gone."""
+    when a device is known to be gone; `barred` are devices that were struck off the list of those that may be in it."""
 
-    __slots__ = ("_home", "_profile", "_seed", "lost", "saps", "watch")
+    __slots__ = ("_home", "_profile", "_seed", "barred", "lost", "saps", "watch")
 
     def __init__(self, home: Home, profile: Profile, seed: int) -> None:
         habits = needed(profile.hub)
@@ -40,6 +40,7 @@ class Network:
         self._seed = seed
         self.watch: Watch | None = None
         self.lost: dict[int, Instant] = {}
+        self.barred: frozenset[Party] = frozenset()
         self.saps: dict[int, Party] = {
             habits.gas_sap if each.kind is Party.GAS else habits.electricity_sap: each.kind
             for each in home.devices
@@ -54,7 +55,9 @@ class Network:
         return None
 
     def is_lost(self, party: Party, now: Instant) -> bool:
-        """Whether a device has dropped out."""
+        """Whether a device has dropped out, or may not be in the network."""
+        if self.barred and party in self.barred:
+            return True
         watch = self.watch
         return self._found_lost(party) if watch is None else watch(party, now) is JoinState.LOST
 
@@ -70,10 +73,10 @@ class Network:
         return self.lost.get(int(party))
 
     def joined(self, now: Instant) -> list[Joined]:
-        """The device log: every device that ever joined."""
+        """The device log: every device that ever joined and was not struck off."""
         found = []
         for each in self._home.devices:
-            if each.kind is Party.HUB:
+            if each.kind is Party.HUB or each.kind in self.barred:
                 continue
             if self.is_lost(each.kind, now):
                 state = JoinState.LOST
@@ -82,6 +85,25 @@ class Network:
             error = ERRORS[each.kind] if state is JoinState.LOST else ""
             found.append(Joined(each.eui64, int(each.kind), _STATES[state], error))
         return found
+
+    @property
+    def members(self) -> list[bytes]:
+        """The EUI-64 of every device that the home was found with, the hub's left out."""
+        return [each.eui64 for each in self._home.devices if each.kind is not Party.HUB]
+
+    def allow(self, listed: Collection[bytes]) -> None:
+        """Only the devices of these EUI-64 may be in the network."""
+        self.barred = frozenset(
+            each.kind for each in self._home.devices if each.kind is not Party.HUB and each.eui64 not in listed
+        )
+
+    def join(self, eui64: bytes, now: Instant) -> Party | None:
+        """A listed device is let in: who it is, or None when nobody of this EUI-64 answers on the radio."""
+        for each in self._home.devices:
+            if each.eui64 == eui64 and each.kind is not Party.HUB and not self.is_lost(each.kind, now):
+                self.lost.pop(int(each.kind), None)
+                return each.kind
+        return None
 
     def error(self, now: Instant) -> str:
         """The code of the device that is lost, the gas meter's first; empty while none is."""

@@ -1,6 +1,7 @@
 """What a hub shows over COSEM: itself, its cellular link, the devices that joined it; and the mirror of the gas meter.
 
-The logical names 0-0:94.44.40 to .42 are the emulator's own (ASSUMED); 0-0:97.97.0 is the standard's error object and
+The logical names 0-0:94.44.40 to .44 are the emulator's own (ASSUMED): a SMETS1 hub keeps a log of the devices that may
+be in its network, and by which object it is changed is not public. 0-0:97.97.0 is the standard's error object and
 holds the code of the HAN device that is lost (GT01 for the gas meter), nothing while none is.
 """
 
@@ -22,18 +23,23 @@ from devices.common.objects import (
 )
 from devices.common.profile import Profile
 from devices.gas.objects import registers
-from emulator.codecs.axdr import Data, array, boolean, enum, long, octet_string, structure
+from emulator.codecs.axdr import Data, Tag, array, boolean, enum, long, octet_string, structure
+from emulator.codecs.get import DataAccessResult
 from emulator.dlms import moment
 from emulator.dlms.classes import DataObject, Register, SapAssignment
 from emulator.dlms.classes.push_setup import Column
 from emulator.dlms.classes.register import Unit
-from emulator.dlms.cosem import CosemObject, Device, computed, constant, obis
+from emulator.dlms.cosem import AccessRefused, CosemObject, Device, computed, constant, obis, stored
 from emulator.kernel.effects import Instant
 
 HAN_ERROR: Final = obis("0-0:97.97.0")
 DEVICE_LOG: Final = obis("0-0:94.44.40")
 WAN_STATUS: Final = obis("0-0:94.44.41")
 LAST_HEARD: Final = obis("0-0:94.44.42")
+ALLOWED: Final = obis("0-0:94.44.43")
+"""The EUI-64 of every device that may be in the network; written as a whole."""
+JOIN: Final = obis("0-0:94.44.44")
+"""Writing a listed EUI-64 lets that device in; refused while nobody of that name answers on the radio."""
 SIGNAL: Final = obis("0-0:96.12.5")
 VALVE: Final = obis("0-0:96.3.10")
 
@@ -53,6 +59,9 @@ class Hub(Device, Protocol):
     """What the hub's objects ask of it."""
 
     def joined(self, now: Instant) -> list[Joined]: ...
+    def listed(self) -> list[bytes]: ...
+    def allow(self, listed: list[bytes], now: Instant) -> None: ...
+    def let_in(self, eui64: bytes, now: Instant) -> bool: ...
     def saps(self) -> list[tuple[int, bytes]]: ...
     def han_error(self, now: Instant) -> str: ...
     def signal_dbm(self, now: Instant) -> int: ...
@@ -87,6 +96,21 @@ def _log(device: Device, now: Instant) -> Data:
     )
 
 
+def _is_list(data: Data) -> bool:
+    return data.tag == Tag.ARRAY and all(item.tag == Tag.OCTET_STRING and len(item.value) == 8 for item in data.value)
+
+
+def _changed(device: Device, data: Data, now: Instant) -> None:
+    _hub(device).allow([bytes(item.value) for item in data.value], now)
+
+
+def _let_in(device: Device, data: Data, now: Instant) -> None:
+    if data.tag != Tag.OCTET_STRING or len(data.value) != 8:
+        raise AccessRefused(DataAccessResult.TYPE_UNMATCHED, "an EUI-64 is wanted")
+    if not _hub(device).let_in(bytes(data.value), now):
+        raise AccessRefused(DataAccessResult.OBJECT_UNAVAILABLE, "no listed device of this name answers")
+
+
 def _wan(device: Device, now: Instant) -> Data:
     state, since, callback = _hub(device).wan_status()
     return structure((enum(state), octet_string(moment.encode(since)), octet_string(callback)))
@@ -105,6 +129,14 @@ def build(profile: Profile) -> list[CosemObject]:
             name="han-error",
         ),
         DataObject(DEVICE_LOG, computed(_log), name="device-log"),
+        DataObject(
+            ALLOWED,
+            stored(
+                lambda device: array(octet_string(eui64) for eui64 in _hub(device).listed()), _is_list, changed=_changed
+            ),
+            name="device-log.allowed",
+        ),
+        DataObject(JOIN, computed(lambda device, now: octet_string(b""), _let_in), name="device-log.join"),
         DataObject(WAN_STATUS, computed(_wan), name="wan-status"),
         Register(
             SIGNAL,
