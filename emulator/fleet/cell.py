@@ -106,7 +106,7 @@ class Cell:
         self._homes: dict[int, Installation] = {}
         self._links: dict[int, HanLink] = {}
         self.witness: Witness | None = None
-        """Who looks over the shoulders of the devices made from now on; nobody unless set."""
+        """Who looks over the shoulders of the devices; see `attend`."""
         self.alerts: AlertSource | None = None
         """Who lets devices notice things; nobody unless `alert` was called."""
         self.wires = self._string_wires()
@@ -171,6 +171,14 @@ class Cell:
     def awake(self) -> int:
         """How many installations are objects now."""
         return len(self._awake)
+
+    def attend(self, witness: Witness | None) -> None:
+        """Have somebody look over the shoulders of all devices, those that are awake included; None: nobody any more."""
+        self.witness = witness
+        for home in self._awake.values():
+            for machine in home.values():
+                if hasattr(machine, "witness"):
+                    machine.witness = machine.server.witness = witness  # type: ignore[attr-defined]
 
     # What devices notice by themselves
 

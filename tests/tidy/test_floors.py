@@ -27,6 +27,7 @@ FLOORS = {
     "emulator.scenario": 5,
     "emulator.dcc": 5,
     "emulator.shell": 5,
+    "emulator.watch": 5,
     "emulator.cli": 6,
     "emulator.web": 6,
     "emulator.control": 6,
