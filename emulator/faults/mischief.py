@@ -4,8 +4,12 @@ Whoever may be struck asks `strikes` (or `strike`, for the first) at its point a
 is armed under a number that is the same in every cell of an estate, so the choice of homes (`share`) and all luck are
 keyed by seed, number and installation: neither the cut into cells nor another fault changes whom it meets.
 
+Some faults are conditions and not events: a device that has left the network is gone for every question. Such a fault
+is asked for with `stands`; it counts once a home, at the first question, which decides for all of them.
+
 A home that no fault concerns is never asked about: `concerns` is looked at once, when its machines are made. What is
-remembered is a pair of counts for a fault and home it has met. A fault that never fired is told by `fired`.
+remembered is a pair of counts for a fault and home it has met, and what the fault itself wants to remember of a home
+(`Armed.recall`), which outlives the home's machines. A fault that never fired is told by `fired`.
 """
 
 from dataclasses import dataclass
@@ -18,6 +22,10 @@ from emulator.kernel.machine import Party
 from emulator.kernel.time import SECOND
 
 FOREVER: Final[Instant] = 1 << 62
+UNTIL_ATTACHED: Final = "until-attached"
+"""Under this name a fault remembers what ends when a home's hub attaches anew."""
+
+_NONE: Final[list["Armed"]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +36,15 @@ class Strike:
     number: int
     luck: int
     note: Note
+    armed: "Armed"
+    fresh: bool = True
+    """False for a condition that was noted before."""
 
 
 class Armed:
     """A fault in force from `since` until `until`."""
 
-    __slots__ = ("fault", "fired", "met", "number", "party", "since", "until")
+    __slots__ = ("_memory", "fault", "fired", "met", "number", "party", "since", "until")
 
     def __init__(self, number: int, fault: Fault, now: Instant) -> None:
         self.number = number
@@ -44,6 +55,20 @@ class Armed:
         self.fired = 0
         self.met: dict[int, list[int]] = {}
         """Installation -> [occasions, strikes]."""
+        self._memory: dict[int, dict[str, Any]] = {}
+
+    def recall(self, installation: int) -> dict[str, Any]:
+        """What the fault remembers of a home: its own to change. May hold secrets: never shown."""
+        return self._memory.setdefault(installation, {})
+
+    def remembers(self, installation: int) -> dict[str, Any] | None:
+        """As `recall`, but None for a home of which nothing is remembered."""
+        return self._memory.get(installation)
+
+    @property
+    def remembered(self) -> dict[int, dict[str, Any]]:
+        """All that is remembered, by installation."""
+        return self._memory
 
 
 class Mischief:
@@ -53,6 +78,7 @@ class Mischief:
         self._seed = seed
         self._armed: dict[int, Armed] = {}
         self._points: dict[Point, list[Armed]] = {}
+        self._ended: dict[int, int] = {}
         self._next = 1
 
     # In force, or no more
@@ -66,14 +92,16 @@ class Mischief:
             self._points.setdefault(point, []).append(armed)
         return number
 
-    def disarm(self, number: int) -> None:
-        """End a fault; harmless when it has ended. What it broke stays broken."""
+    def disarm(self, number: int) -> Armed | None:
+        """End a fault; None when it has ended. What it broke stays broken."""
         armed = self._armed.pop(number, None)
         if armed is not None:
+            self._ended[number] = armed.fired
             for point in armed.fault.points:
                 self._points[point].remove(armed)
                 if not self._points[point]:
                     del self._points[point]
+        return armed
 
     @property
     def armed(self) -> list[Armed]:
@@ -82,14 +110,18 @@ class Mischief:
 
     @property
     def fired(self) -> dict[int, int]:
-        """How often each struck."""
-        return {number: armed.fired for number, armed in self._armed.items()}
+        """How often each struck, those included that were ended."""
+        return {**self._ended, **{number: armed.fired for number, armed in self._armed.items()}}
 
     # Whom they strike
 
     def watches(self, point: Point) -> bool:
         """Whether any fault may strike at a point."""
         return point in self._points
+
+    def at(self, point: Point) -> list[Armed]:
+        """The faults that may strike at a point, oldest first."""
+        return self._points.get(point, _NONE)
 
     def concerns(self, installation: int) -> bool:
         """Whether any fault may ever strike an installation."""
@@ -119,6 +151,44 @@ class Mischief:
                 return strike
         return None
 
+    def stands(
+        self, point: Point, installation: int, party: Party | None, now: Instant, occasion: Any = None
+    ) -> list[Strike]:
+        """The conditions that hold for a home now. The first question counts and decides (`chance`); a condition holds
+        as long as its fault is in force. `skip` and `times` have no meaning for it."""
+        found = []
+        for armed in self._points.get(point, ()):
+            if not self._concerns(armed, installation, party, now) or not armed.fault.wants(point, occasion):
+                continue
+            key = installation if party is None else installation << 3 | party
+            met = armed.met.get(key)
+            fresh = met is None
+            if met is None:
+                fault = armed.fault
+                place = f"fault.{armed.number}.chance"
+                holds = fault.chance >= 1.0 or chance.draw(self._seed, place, key) < fault.chance
+                met = armed.met[key] = [1, int(holds)]
+                armed.fired += met[1]
+            if met[1]:
+                note = Note("fault.fired", (armed.number, armed.fault.name))
+                found.append(Strike(armed.fault, armed.number, self.luck(armed.number, key, 1), note, armed, fresh))
+        return found
+
+    def in_force(self, kind: type[Fault], installation: int, party: Party | None, now: Instant) -> Armed | None:
+        """A fault of a kind that may strike a home now, or None. Nothing is counted: for whoever shows how things
+        stand."""
+        for armed in self._armed.values():
+            if isinstance(armed.fault, kind) and self._concerns(armed, installation, party, now):
+                return armed
+        return None
+
+    def attached(self, installation: int) -> None:
+        """A home's hub has attached anew: what lasted until then is over."""
+        for armed in self._armed.values():
+            memory = armed.remembers(installation)
+            if memory is not None:
+                memory.pop(UNTIL_ATTACHED, None)
+
     def luck(self, number: int, installation: int, turn: int) -> int:
         """64 bits of a fault's own luck."""
         return chance.bits(self._seed, f"fault.{number}", installation, turn)
@@ -127,9 +197,7 @@ class Mischief:
         self, armed: Armed, point: Point, installation: int, party: Party | None, now: Instant, occasion: Any
     ) -> Strike | None:
         fault = armed.fault
-        if not armed.since <= now < armed.until or not self._chosen(armed, installation):
-            return None
-        if armed.party is not None and party is not None and armed.party is not party:
+        if not self._concerns(armed, installation, party, now):
             return None
         if not fault.wants(point, occasion):
             return None
@@ -145,7 +213,13 @@ class Mischief:
         met[1] += 1
         armed.fired += 1
         note = Note("fault.fired", (armed.number, fault.name))
-        return Strike(fault, armed.number, self.luck(armed.number, installation, met[0]), note)
+        return Strike(fault, armed.number, self.luck(armed.number, installation, met[0]), note, armed)
+
+    def _concerns(self, armed: Armed, installation: int, party: Party | None, now: Instant) -> bool:
+        """Whether a fault is in force now, for this home and device."""
+        if not armed.since <= now < armed.until or not self._chosen(armed, installation):
+            return False
+        return armed.party is None or party is None or armed.party == party
 
     def _chosen(self, armed: Armed, installation: int) -> bool:
         fault = armed.fault
