@@ -25,11 +25,16 @@ CALENDAR: Final = AttributeRef(20, obis("0-0:13.0.0"), 5)
 SUPPLY: Final = AttributeRef(70, obis("0-0:96.3.10"), 3)
 """Control state of the supply switch or the gas valve: 0 disconnected, 1 connected, 2 ready for reconnection."""
 
+SUPPLY_SCRIPTS: Final = MethodRef(9, obis("0-0:10.0.106"), 1)
+"""Execute: the profile says which script enables, disables and arms."""
+
 PUSH_DESTINATION: Final = AttributeRef(40, obis("0-0:25.9.0"), 3)
 PUSH: Final = MethodRef(40, obis("0-0:25.9.0"), 1)
 KEY_TRANSFER: Final = MethodRef(64, obis("0-0:43.0.0"), 2)
 
 AUXILIARY_SCRIPTS: Final = MethodRef(9, obis("0-0:10.0.103"), 1)
+AUXILIARY_CALENDAR: Final = AttributeRef(10, obis("0-0:12.0.2"), 2)
+"""When switches move by their calendar: entries of class 10."""
 HAN_ERROR: Final = AttributeRef(1, obis("0-0:97.97.0"), 2)
 """On the hub: the error code of the HAN, empty when there is none (the standard's error object, Blue Book 6.2.45)."""
 
