@@ -96,9 +96,7 @@ def _between(load: Load, calendar: Calendar, start_s: int, end_s: int, rates: fr
     return found
 
 
-def _closed_between(
-    load: Load, runs: Sequence[tuple[int, int, DayPlan]], start_s: int, end_s: int
-) -> dict[int, int]:
+def _closed_between(load: Load, runs: Sequence[tuple[int, int, DayPlan]], start_s: int, end_s: int) -> dict[int, int]:
     """As `_between`, over days cut into `circuits.lanes`: grains by rate while the contact is closed."""
     found: dict[int, int] = {}
     first, last = start_s // 86_400, end_s // 86_400
@@ -291,6 +289,13 @@ class Ledger:
     def _closed(self, regime: Regime, place: int, wished: bool, dark: bool) -> bool:
         contact = self.contact(regime, place)
         return contact is Contact.STUCK_CLOSED if dark else contact.closed(wished)
+
+    def follows_schedule(self, switch: int, at: Instant) -> bool:
+        """Whether a switch's schedule alone has it on."""
+        place = self.place(switch)
+        if place is None:
+            return False
+        return state_at(self.scheduled(self.regimes[-1], place, at // DAY), at % DAY // SECOND)
 
     def next_edge(self, switch: int, at: Instant) -> Instant:
         """When, after `at`, a switch's schedule next turns it; FOREVER if it does not within nine days."""

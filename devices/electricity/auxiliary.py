@@ -2,24 +2,32 @@
 terminal).
 
 On SMETS1 a switch has no calendar of its own. It is on while a rate it *follows* applies in the tariff that is loaded,
-so any tariff write moves the heating times; that is the risk this emulator exists to show. Over the calendar lies a
-*hold*: on or off until an instant. Holds come from three commands, each a duration object (0-0:94.44.117/119/121.n,
-minutes) and a script of 0-0:10.0.103: activate, deactivate, reset to the calendar. The state is a function of time: the
-hold while it lasts, else the calendar's answer. No timer runs.
+so any tariff write moves the heating times; that is the risk this emulator exists to show. A model may have a calendar
+of its own instead (`switch_calendar`). Over the calendar lies a *hold*: on or off until an instant. Holds come from
+three commands, each a duration object (0-0:94.44.117/119/121.n, minutes) and a script of 0-0:10.0.103: activate,
+deactivate, reset to the calendar. The state is a function of time: the hold while it lasts, else the calendar's answer.
+No timer runs.
 
 Duration 0 of activate and deactivate holds until reset. The duration of reset says how long the hold in force may still
 last (0: ends at once). Class 70 on 0-n:96.3.10 shows each switch and takes the same wishes through its methods.
-What a switch follows can be read and written at 0-n:94.44.10 (the emulator's own name, ASSUMED).
+What a switch follows can be read and written at 0-n:94.44.10, the randomised offset limit in seconds at 0-0:94.44.11,
+and a switch's own offset read at 0-n:94.44.11 (the emulator's own names, ASSUMED).
+
+What is read over the air is what the meter *believes*; whether current flows is the contact's business
+(`devices.common.circuits`), and faults see to it that the two differ (`relays`).
 """
 
 from collections.abc import Iterable
 from typing import Final
 
+from devices.common.circuits import OFFSET_MOST_S
 from devices.common.event_log import Event, Log
 from devices.common.ledger import FOREVER, Hold
 from devices.common.profile import Auxiliary
 from devices.common.tariff import RATES_MOST
+from devices.electricity import relays, switch_calendar
 from devices.electricity.meter import Meter, meter
+from devices.electricity.switch_calendar import CALENDAR, SCRIPTS
 from emulator.codecs.axdr import (
     Data,
     Tag,
@@ -40,8 +48,6 @@ from emulator.dlms.cosem import CosemObject, Device, computed, obis, octets, sto
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import DAY, MINUTE
 
-SCRIPTS: Final = obis("0-0:10.0.103")
-CALENDAR: Final = obis("0-0:12.0.2")
 _LABEL_MOST: Final = 20
 
 
@@ -60,6 +66,11 @@ def follows_name(switch: int) -> bytes:
     return obis(f"0-{switch}:94.44.10")
 
 
+def offset_name(switch: int) -> bytes:
+    """The logical name of a switch's randomised offset; of the limit for switch 0."""
+    return obis(f"0-{switch}:94.44.11")
+
+
 # Wishes
 
 
@@ -67,6 +78,8 @@ def hold(own: Meter, switch: int, on: bool, minutes: int, now: Instant) -> None:
     """Hold a switch on or off for `minutes` of the meter's clock; 0 holds it until reset."""
     shown = own.shown(now)
     until = shown + minutes * MINUTE if minutes else FOREVER
+    if own.mischief is not None:
+        until = relays.held(own, switch, on, until, now)
     others = (each for each in own.ledger.regimes[-1].holds if each.switch != switch)
     own.ledger.change(shown, shown, holds=(*others, Hold(switch, on, until)))
     own.write_log(Log.AUXILIARY, (Event.AUXILIARY_ON if on else Event.AUXILIARY_OFF) + switch, now)
@@ -94,7 +107,7 @@ def boost(own: Meter, switch: int, minutes: int, now: Instant) -> None:
 
 
 def is_on(own: Meter, switch: int, now: Instant) -> bool:
-    """Whether a switch is on at `now`: held, else as the loaded tariff says."""
+    """Whether a switch is on at `now`, as its meter believes: held, else as its schedule says."""
     return own.ledger.switch_on(switch, own.shown(now))
 
 
@@ -169,6 +182,11 @@ def _switch_objects(habits: Auxiliary, switch: int) -> list[CosemObject]:
             name=f"auxiliary.{switch}",
         ),
         DataObject(follows_name(switch), stored(followed, _rates, changed=rewired), name=f"auxiliary.{switch}.follows"),
+        DataObject(
+            offset_name(switch),
+            computed(lambda device, now: long_unsigned(_offset_s(meter(device), switch))),
+            name=f"auxiliary.{switch}.offset",
+        ),
         *(
             DataObject(
                 duration_name(group, switch),
@@ -188,6 +206,11 @@ def _switch_objects(habits: Auxiliary, switch: int) -> list[CosemObject]:
             name=f"auxiliary.{switch}.id",
         ),
     ]
+
+
+def _offset_s(own: Meter, switch: int) -> int:
+    place = own.ledger.place(switch)
+    return 0 if place is None else own.ledger.offset_s(own.ledger.regimes[-1], place)
 
 
 def minutes(device: Device, group: int, switch: int, now: Instant) -> int:
@@ -220,11 +243,25 @@ def objects(habits: Auxiliary) -> list[CosemObject]:
     def entries(device: Device, now: Instant) -> Data:
         return array(_entries(meter(device), habits, now))
 
+    def limit_fits(data: Data) -> bool:
+        return data.tag == Tag.LONG_UNSIGNED and 0 <= data.value <= OFFSET_MOST_S
+
+    def limited(device: Device, data: Data, now: Instant) -> None:
+        meter(device).limit_offset(int(data.value), now)
+
     scripts = [Script(number, ()) for number in (*activate, *deactivate, *give_back)]
     found: list[CosemObject] = [
         ScriptTable(SCRIPTS, scripts, executed=executed, name="auxiliary.scripts"),
-        DerivedSchedule(CALENDAR, (computed(entries),), name="auxiliary.calendar"),
+        DataObject(
+            offset_name(0),
+            stored(long_unsigned(habits.offset_most_s), limit_fits, changed=limited),
+            name="auxiliary.offset-limit",
+        ),
     ]
+    if habits.calendar == "own":
+        found += switch_calendar.objects(habits)
+    else:
+        found.append(DerivedSchedule(CALENDAR, (computed(entries),), name="auxiliary.calendar"))
     for switch in switches:
         found += _switch_objects(habits, switch)
     return found

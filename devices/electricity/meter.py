@@ -11,6 +11,7 @@ from devices.common.ledger import Ledger
 from devices.common.model import Spec
 from devices.common.tariff import SwitchingTable
 from emulator.dlms.cosem import Device
+from emulator.faults.mischief import Mischief
 from emulator.kernel.effects import Instant
 
 
@@ -19,6 +20,8 @@ class Meter(Device, Protocol):
 
     spec: Spec
     table: SwitchingTable
+    installation: int
+    mischief: Mischief | None
 
     @property
     def ledger(self) -> Ledger: ...
@@ -34,6 +37,8 @@ class Meter(Device, Protocol):
     def active_rate(self, now: Instant) -> int: ...
     def load_calendar(self, now: Instant) -> None: ...
     def follow(self, now: Instant) -> None: ...
+    def load_switch_calendar(self, now: Instant) -> None: ...
+    def limit_offset(self, most_s: int, now: Instant) -> None: ...
 
 
 def meter(device: Device) -> Meter:

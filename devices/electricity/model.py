@@ -10,17 +10,20 @@ from functools import lru_cache, partial
 from typing import Any
 
 from devices.common import consumption, contact, frames
+from devices.common.circuits import Span
 from devices.common.device import CosemDevice
 from devices.common.event_log import Event, Log
 from devices.common.kit import Kit, assemble
-from devices.common.ledger import FOREVER, SLOT, Circuit, Ledger, Loads, Regime
+from devices.common.ledger import FOREVER, SLOT, Circuit, Hold, Ledger, Loads, Regime
 from devices.common.model import DeviceModel, Home, Spec
 from devices.common.profile import Electricity, Profile, needed
 from devices.common.tariff import BadTableError, Calendar, SwitchingTable, calendar, named
-from devices.electricity import auxiliary, objects, relay, snapshot
+from devices.electricity import auxiliary, objects, relay, relays, snapshot, switch_calendar
+from emulator.codecs.axdr import array
 from emulator.commands import Command, PressBoost, PressReconnect
 from emulator.crypto.keys import ContextStore
 from emulator.dlms.cosem import ActionRefused
+from emulator.faults.auxiliary import Moment
 from emulator.kernel import chance
 from emulator.kernel.effects import Effects, Instant, Port, Send
 from emulator.kernel.time import MINUTE, SECOND
@@ -35,7 +38,17 @@ def _kit(profile: Profile, table: SwitchingTable) -> Kit:
 @lru_cache(maxsize=256)
 def _circuits(profile: Profile, table: SwitchingTable) -> tuple[Circuit, ...]:
     """The switches of a model loaded with a table."""
-    return tuple(Circuit(switch, table.switched) for switch in range(1, profile.auxiliary.switches + 1))
+    habits = profile.auxiliary
+    own = switch_calendar.found(habits) if habits.calendar == "own" and habits.switches else None
+    return tuple(Circuit(switch, table.switched, own) for switch in range(1, habits.switches + 1))
+
+
+def _offsets(seed: int, installation: int, switches: int, most_s: int) -> tuple[int, ...]:
+    """The randomised offset of each switch in seconds: a part of the limit, keyed by home and switch."""
+    return tuple(
+        chance.bits(seed, "auxiliary.offset", installation, switch) % 65_536 * (most_s + 1) // 65_536
+        for switch in range(1, switches + 1)
+    )
 
 
 def _loads(profile: Profile, home: Home, seed: int) -> Loads:
@@ -96,9 +109,16 @@ class ElectricityMeter(CosemDevice):
         if self._kept is None:
             regimes = [Regime(self.born, FOREVER, {}, self.table.calendar)]
         else:
-            regimes = snapshot.unpack(self._kept, self.table.calendar)
+            regimes = snapshot.unpack(self._kept, self.table.calendar, self.model.profile.auxiliary)
         loads = partial(_loads, self.model.profile, self.home, self.seed)  # a method of ours would close a circle
-        return Ledger(loads, _circuits(self.model.profile, self.table), regimes)
+        circuits, habits = _circuits(self.model.profile, self.table), self.model.profile.auxiliary
+        if habits.offset_most_s:
+            offsets = _offsets(self.seed, self.installation, habits.switches, habits.offset_most_s)
+            circuits = tuple(
+                Circuit(each.switch, each.follows, each.own, offset)
+                for each, offset in zip(circuits, offsets, strict=True)
+            )
+        return Ledger(loads, circuits, regimes)
 
     def physics(self) -> Any:
         return self._kept if self._ledger is None else snapshot.pack(self._ledger, self.table.calendar)
@@ -150,6 +170,10 @@ class ElectricityMeter(CosemDevice):
             ledger.change(shown, shown, calendar=loaded)
             self.write_log(Log.EVENT, Event.TARIFF_CHANGED, now)
             self.note("tariff.changed")
+            if self.mischief is not None and relays.tariff_loaded(self, now):
+                for circuit in ledger.circuits:
+                    self.deviations[1, auxiliary.follows_name(circuit.switch), 2] = array(())
+                self.follow(now)
 
     def _loaded_calendar(self) -> Calendar | None:
         table = self.table
@@ -178,6 +202,28 @@ class ElectricityMeter(CosemDevice):
         self.ledger.change(shown, shown, follows=follows)
         self.note("auxiliary.follows", *(tuple(sorted(rates)) for rates in follows))
 
+    def load_switch_calendar(self, now: Instant) -> None:
+        """The switches' own calendar, or its special days, was written."""
+        objects_, habits = self.objects, self.model.profile.auxiliary
+        entries = objects_[10, switch_calendar.CALENDAR].read(self, 2, now)
+        special = objects_[11, switch_calendar.SPECIAL].read(self, 2, now)
+        shown = self.shown(now)
+        self.ledger.change(shown, shown, own=switch_calendar.compiled(habits, entries, special))
+        self.write_log(Log.EVENT, Event.TARIFF_CHANGED, now)
+        self.note("auxiliary.calendar-changed")
+
+    def limit_offset(self, most_s: int, now: Instant) -> None:
+        """The randomised offset limit was written."""
+        shown = self.shown(now)
+        offsets = _offsets(self.seed, self.installation, self.model.profile.auxiliary.switches, most_s)
+        self.ledger.change(shown, shown, offsets=offsets)
+        self.note("auxiliary.offset-limited", most_s)
+
+    def key_installed(self, client_sap: int, key_id: int, now: Instant) -> None:
+        super().key_installed(client_sap, key_id, now)
+        if self.mischief is not None and key_id == 0:
+            relays.used(self, now, Moment.MIGRATED)
+
     def clock_moves(self, old: Instant, new: Instant, now: Instant) -> None:
         self.ledger.change(old, new)
 
@@ -192,9 +238,17 @@ class ElectricityMeter(CosemDevice):
         profile, ledger = self.model.profile, self.ledger
         shown = self.shown(now)
         back = shown + max(1, seconds) * SECOND
-        flowing = ledger.regimes[-1].flowing
-        ledger.change(shown, shown, flowing=False)
-        ledger.change(back, back, flowing=flowing, holds=() if profile.auxiliary.after_power_up == "calendar" else None)
+        before = ledger.regimes[-1]
+        flowing, holds = before.flowing, before.holds
+        ledger.change(shown, shown, flowing=False, dark=True)
+        habit = profile.auxiliary.after_power_up
+        if habit != "keep":
+            holds = ()
+        if habit == "off":
+            holds = tuple(Hold(each.switch, False, ledger.next_edge(each.switch, back)) for each in ledger.circuits)
+        if self.mischief is not None:
+            holds = relays.power_up(self, tuple(hold for hold in holds if hold.until > back), back, now)
+        ledger.change(back, back, flowing=flowing, holds=holds, dark=False)
         relay.after_power_up(self, profile.supply, now + max(1, seconds) * SECOND)
 
     # Ways in besides COSEM
@@ -204,7 +258,16 @@ class ElectricityMeter(CosemDevice):
             return self._report(port, now)
         return super().receive(port, frame, now)
 
+    def serve(self, client_sap: int, apdu: bytes, now: Instant) -> bytes | None:
+        if self.mischief is not None:
+            if self._armed:
+                self._catch_up(now)  # what fell due before changed its laws before
+            relays.used(self, now)
+        return super().serve(client_sap, apdu, now)
+
     def obey(self, command: Command, now: Instant) -> None:
+        if self.mischief is not None:
+            relays.used(self, now)
         if isinstance(command, PressReconnect):
             try:
                 contact.press(self, now)
@@ -219,8 +282,27 @@ class ElectricityMeter(CosemDevice):
             super().obey(command, now)
 
     def auxiliary(self, switch: int, now: Instant) -> bool:
-        """Whether auxiliary switch 1 to 5 is on."""
-        return auxiliary.is_on(self, switch, now)
+        """Whether current can flow through auxiliary switch 1 to 5: its contact, whatever the meter believes."""
+        if self.mischief is not None:
+            relays.used(self, now)
+        return self.ledger.closed(switch, self.shown(now))
+
+    def auxiliary_spans(self, switch: int, since: Instant, until: Instant, now: Instant) -> list[Span]:
+        """How a switch stood from `since` to `until` of true time, as far back as laws are kept; without gaps."""
+        if self.mischief is not None:
+            relays.used(self, now)
+        return list(self.ledger.spans(switch, now, self.shown(now), since, until))
+
+    def auxiliary_offset_s(self, switch: int) -> int:
+        """The randomised offset of a switch: so many seconds late."""
+        place = self.ledger.place(switch)
+        return 0 if place is None else self.ledger.offset_s(self.ledger.regimes[-1], place)
+
+    def auxiliary_causes(self, since: Instant, until: Instant, now: Instant) -> list[tuple[Instant, int, bool, str]]:
+        """Every movement of a contact in [since, until): (instant, switch, closed, cause). See `relays.causes`."""
+        if self.mischief is not None:
+            relays.used(self, now)
+        return relays.causes(self, since, until, now)
 
     def _report(self, port: Port, now: Instant) -> Effects:
         """What a display shows."""

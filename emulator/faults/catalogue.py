@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from emulator.errors import InputError
-from emulator.faults import held_keys, home_network, hub, link, wire
+from emulator.faults import auxiliary, held_keys, home_network, hub, link, wire
 from emulator.faults.fault import Fault
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
@@ -24,6 +24,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     wire,
     link,
     home_network,
+    auxiliary,
 )
 
 
