@@ -36,6 +36,10 @@ class NoAnswerError(EmulatorError):
     """Patience ran out: the request, or its answer, was lost."""
 
 
+class HubSilentError(NoAnswerError):
+    """The hub never called back: nothing was asked of any device."""
+
+
 class RefusedError(EmulatorError):
     """A refusal: `reason` and `detail` as in `dlms.client.Refused`."""
 

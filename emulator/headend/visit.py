@@ -15,7 +15,7 @@ from emulator.headend.conversation import Script
 from emulator.headend.keyring import Target
 from emulator.headend.recovery import associate
 from emulator.headend.rouse import RouseSettings, rouse
-from emulator.headend.session import NoAnswerError, RefusedError, Steps
+from emulator.headend.session import HubSilentError, RefusedError, Steps
 
 Errand = Callable[[Target], Steps[Any]]
 
@@ -46,7 +46,7 @@ class Visit:
     def _go(self) -> Steps[Any]:
         target = self._target
         if not (yield from rouse(self._inbox, self._hub_sap, self._settings)):
-            raise NoAnswerError("the hub did not call back; is it within coverage?")
+            raise HubSilentError("the hub did not call back; is it within coverage?")
         yield from target.public.open()
         counter = yield from target.public.get(services.INVOCATION_COUNTER)
         yield from target.public.close()

@@ -1,8 +1,8 @@
 """Service 6.11, and 8.1.1 as a meter knows it: its clock is set to ours, and looked at again.
 
-The time is that of the instant at which the request goes out. A sleepy gas meter answers while its session
-is opened and is awake by then, so what is set is late by one crossing of the link and no more. A clock that is still out by
-more than the tolerance afterwards was not set: a meter may acknowledge and leave it (seen in the field, 8F0C; FACT).
+The time is that of the instant at which the request goes out. A sleepy gas meter answers while its session is opened
+and is awake by then, so what is set is late by one crossing of the link and no more. A clock that is still out by more
+than the tolerance afterwards was not set: a meter may acknowledge and leave it (seen in the field, 8F0C; FACT).
 """
 
 from dataclasses import dataclass
