@@ -137,6 +137,7 @@ def _run(campaign: Any, estate: Any, options: Any, workers: int, console: Consol
 
 def _object(result: Any) -> dict[str, Any]:
     """The result as plain JSON."""
+    from emulator.dcc.rates import rates
     from emulator.fleet.sampler import shares
 
     sums = result.totals
@@ -156,6 +157,7 @@ def _object(result: Any) -> dict[str, Any]:
         "link": result.ways,
         "audited": sums.audited,
         "agrees": not result.objections,
+        "rates": rates(sums).object(),
         "days": [
             {
                 "day": day.day,
@@ -179,6 +181,7 @@ def _object(result: Any) -> dict[str, Any]:
 
 def _show(result: Any, console: Console, source: str, profile: bool) -> None:
     """The summary for people."""
+    from emulator.dcc.rates import rates
     from emulator.dcc.verdict import CAUSES
     from emulator.fleet.sampler import shares
 
@@ -202,6 +205,7 @@ def _show(result: Any, console: Console, source: str, profile: bool) -> None:
     console.print(table)
     if profile:
         console.print("time: " + ", ".join(f"{layer} {share:.0%}" for layer, share in shares(result.samples).items()))
+    console.print(f"rates: {rates(sums).told()}", soft_wrap=True)
     console.print(f"seed {result.seed}  digest {result.digest}", soft_wrap=True)
     if not result.objections:
         console.print("ledger, audit and delivery log agree")

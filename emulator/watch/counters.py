@@ -1,9 +1,10 @@
 """Counters and nonces of clients, device by device and key by key.
 
-What a client sealed under one title, key and counter must be one message (AES-GCM's nonce is title and counter). So for each context the last messages that the device *accepted* are remembered, as counter and a short digest of the
-text; keys are told apart by a fingerprint that only this process can make. A message that the device refused for its
-counter is opened once more in a store of our own: only what holds its tag was really made by the client, anything else
-may be damage on the way. The same message twice is a replay; where a fault on the wire is in force it is the wire's.
+What a client sealed under one title, key and counter must be one message (AES-GCM's nonce is title and counter). So for
+each context the last messages that the device *accepted* are remembered, as counter and a short digest of the text;
+keys are told apart by a fingerprint. A message that the device refused for its counter is opened once more in a store
+of our own: only what holds its tag was really made by the client, anything else may be damage on the way. The same
+message twice is a replay; where a fault on the wire is in force it is the wire's.
 """
 
 from collections import OrderedDict

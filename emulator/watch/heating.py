@@ -4,8 +4,8 @@ On SMETS1 a switch is on while a rate it follows applies, so a tariff write, wha
 a clock set wrong move the heating of a home. Ad-hoc holds are commands and no such move. Times are worked out for the
 coming week, in the meter's time, and compared span by span; a clock counts when it is set to a worse time than it had.
 
-A meter shows itself by `auxiliary_plan(switch, day)` where it has one, giving spans (second of the day, on) of a day
-since 1970, else by the calendar of its ledger and the rates each circuit follows.
+The meter's own ledger says how each circuit is scheduled on a day, by the tariff or by a calendar of its own, its
+randomised offset included.
 """
 
 from dataclasses import dataclass
@@ -54,29 +54,13 @@ def times(device: Device, now: Instant) -> Times | None:
         return None
     shown = meter.shown(now)
     today = shown // DAY
-    own = getattr(meter, "auxiliary_plan", None)
-    found: dict[int, tuple[Spans, ...]] = {}
-    for place, circuit in enumerate(meter.ledger.circuits):
-        week = []
-        for day in range(today, today + DAYS):
-            spans = own(circuit.switch, day) if own is not None else _by_rates(meter, place, day)
-            week.append(_merged(spans))
-        found[circuit.switch] = tuple(week)
+    ledger = meter.ledger
+    regime = ledger.regimes[-1]
+    found = {
+        circuit.switch: tuple(ledger.scheduled(regime, place, day) for day in range(today, today + DAYS))
+        for place, circuit in enumerate(ledger.circuits)
+    }
     return Times(found, shown - now)
-
-
-def _by_rates(meter: Any, place: int, day: int) -> list[tuple[int, bool]]:
-    regime = meter.ledger.regimes[-1]
-    follows = meter.ledger.follows(regime, place)
-    return [(start, rate in follows) for start, rate in regime.calendar.plan(day).spans]
-
-
-def _merged(spans: Any) -> Spans:
-    found: list[tuple[int, bool]] = []
-    for start, on in spans:
-        if not found or found[-1][1] != on:
-            found.append((int(start), bool(on)))
-    return tuple(found)
 
 
 def moved(before: Times, after: Times, least_s: int, clock_s: int) -> list[str]:
