@@ -26,6 +26,7 @@ FLOORS = {
     "emulator.headend": 4,
     "emulator.scenario": 5,
     "emulator.dcc": 5,
+    "emulator.oracle": 5,
     "emulator.shell": 5,
     "emulator.watch": 5,
     "emulator.cli": 6,
