@@ -5,11 +5,12 @@ hours; how a case goes on from there is `casework`.
 """
 
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from emulator.crypto import derive
+from emulator.dcc import auxiliary_release
 from emulator.dcc.casework import CampaignSettings, Casework
 from emulator.dcc.verdict import Verdict
 from emulator.errors import UsageError
@@ -67,6 +68,8 @@ class CellCampaign(Casework):
         """`only`: the homes that take part; each at the time it would have among all, so that what happens to it is
         the same."""
         cell = Cell(estate, number, self, link=link, profile=profile, air=air, sink=sink, tap=tap, faults=faults)
+        for fault_number, fault in enumerate(settings.takeover.auxiliary.faults(), auxiliary_release.FIRST_NUMBER):
+            cell.mischief.arm(fault, estate.start, fault_number)
         secret = derive.key(b"head end", "keeper", estate.name, estate.seed)
         super().__init__(cell, Keyring(secret, cell.members, settings.patience), settings)
         self._estate = estate
@@ -105,6 +108,12 @@ class CellCampaign(Casework):
             waiting=len(self._waiting),
             open=len(self._open),
         )
+
+    def begin_again(self, homes: Iterable[int]) -> None:
+        """Let these homes wait for a migration, whatever became of an earlier one; whoever calls this has forgotten
+        their rows."""
+        self._waiting = deque(homes)
+        self._phase = _Phase.MIGRATING
 
     def _alerts(self) -> int:
         desk = self.alert_desk

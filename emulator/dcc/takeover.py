@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from emulator.codecs.axdr import Data, Tag, enum, integer, octet_string, structure
+from emulator.dcc import auxiliary_release
+from emulator.dcc.auxiliary_release import AuxiliarySettings
 from emulator.dcc.verdict import Outcome, Verdict
 from emulator.dlms import moment
 from emulator.errors import EmulatorError
@@ -43,6 +45,7 @@ class TakeoverSettings:
     alert_patience_us: int = 2 * MINUTE
     alert_tries: int = 3
     switch_margin_us: int = 35 * MINUTE
+    auxiliary: AuxiliarySettings = AuxiliarySettings()
 
 
 class CauseError(EmulatorError):
@@ -121,9 +124,10 @@ class Takeover:
         for target in reversed(self._targets):
             yield from rotate(target.session, target.custody)
         yield from self._redirect_alerts()
+        yield from auxiliary_release.enrolled(self._meter, self._record, self._settings.auxiliary, lambda: self._now)
         for target in self._targets:
             yield from target.session.close()
-        if self._record.wiring is not None:
+        if self._record.wiring is not None and self._settings.auxiliary.capable:
             yield from self._cross_a_switching_time()
         for target in self._targets:
             if target.party is not Party.HUB:
@@ -153,7 +157,8 @@ class Takeover:
         found = (int(target.party), self._drift(clock), *(int(state.value) for state in supply))
         yield Remark(Note("takeover.tested", found))
         wiring = self._record.wiring
-        if target.party is Party.ELECTRICITY and wiring is not None:
+        looked_at = self._settings.auxiliary.capable or not target.custody.touched
+        if target.party is Party.ELECTRICITY and wiring is not None and looked_at:
             # Once its keys are changed an earlier attempt has found everything as recorded, so it has changed since.
             cause = "AUX:behaviour" if target.custody.touched else "MF10:configuration"
             yield from self._check_switches(session, cause)
