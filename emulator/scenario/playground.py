@@ -21,6 +21,7 @@ from emulator.codecs.axdr import Data, Tag, long_unsigned
 from emulator.codecs.get import AttributeRef
 from emulator.commands import Command, PressBoost
 from emulator.crypto import derive
+from emulator.dcc.service_requests import Front, Response
 from emulator.dlms import moment
 from emulator.dlms.cosem import obis
 from emulator.errors import InputError, UsageError
@@ -64,6 +65,7 @@ class Playground:
         self._profile = profile or LinkProfile()
         self._air = air or AirProfile()
         self._cells: dict[int, _PlayCell] = {}
+        self._front: Front | None = None
         self._now: Instant = self.estate.start
         self.entries: list[Entry] = []
         """Every note so far, in order within a cell."""
@@ -130,6 +132,13 @@ class Playground:
             found.cell.world.run_until(self._now)
         return found
 
+    @property
+    def front(self) -> Front:
+        """Where service requests come in: inventory, notified certificates, access checks, verdicts."""
+        if self._front is None:
+            self._front = Front(self.estate, _FrontPlace(self))
+        return self._front
+
     def finish(self, visit: Visit, cell: "_PlayCell") -> None:
         """Let time pass until a visit is over."""
         world = cell.cell.world
@@ -142,6 +151,20 @@ class Playground:
 
 
 _MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class _FrontPlace:
+    """Where the front's requests are carried out: the cells of a playground."""
+
+    def __init__(self, world: Playground) -> None:
+        self._world = world
+
+    def now(self, installation: int) -> Instant:
+        return self._world.cell(installation).cell.world.now
+
+    def tell(self, installation: int, note: Note) -> None:
+        cell = self._world.cell(installation).cell
+        cell.journal.note(cell.world.now, installation, Party.HEADEND, note)
 
 
 class _PlayCell:
@@ -228,6 +251,31 @@ class Home:
     def auxiliary(self, switch: int) -> "AuxiliaryHandle":
         """Auxiliary load switch 1 to 5 of the electricity meter."""
         return AuxiliaryHandle(self.electricity, switch)
+
+    def request(
+        self,
+        service: str,
+        *,
+        device: str | None = None,
+        role: str = "IS",
+        certificate: str | None = None,
+        **parameters: Any,
+    ) -> Response:
+        """A service request by its number ("7.5"), carried out as equivalent steps; `parameters` are its body's fields.
+        It always comes to a verdict: success, failed or timeout. Raises InputError for a request that nobody could
+        carry out anywhere."""
+        world = self._world
+        front, cell = world.front, world.cell(self.number)
+        job = front.begin(service, self.number, parameters, device=device, role=role, certificate=certificate)
+        if job.errand is None:
+            assert job.response is not None
+            return job.response
+        try:
+            visit = cell.plan(self.installation, job.party, job.errand)
+            world.finish(visit, cell)
+        except UsageError as error:  # no keys on record, or nothing left to wait for
+            return front.give_up(job, str(error))
+        return front.end(job, visit.value, visit.error)
 
     @property
     def alerts(self) -> list[Alert]:
