@@ -170,10 +170,10 @@ class ElectricityMeter(CosemDevice):
             ledger.change(shown, shown, calendar=loaded)
             self.write_log(Log.EVENT, Event.TARIFF_CHANGED, now)
             self.note("tariff.changed")
-            if self.mischief is not None and relays.tariff_loaded(self, now):
-                for circuit in ledger.circuits:
-                    self.deviations[1, auxiliary.follows_name(circuit.switch), 2] = array(())
-                self.follow(now)
+        if loaded is not None and self.mischief is not None and relays.tariff_loaded(self, now):
+            for circuit in ledger.circuits:
+                self.deviations[1, auxiliary.follows_name(circuit.switch), 2] = array(())
+            self.follow(now)
 
     def _loaded_calendar(self) -> Calendar | None:
         table = self.table

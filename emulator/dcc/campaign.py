@@ -15,6 +15,8 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from emulator.dcc import auxiliary_harm
+from emulator.dcc.auxiliary_harm import HarmReport
 from emulator.dcc.host import CampaignHost, CellEnd, HostOptions
 from emulator.dcc.ledger import Totals, totals
 from emulator.dcc.mcc import ControlCentre, Day, Gate, Pacing, apportion
@@ -66,6 +68,8 @@ class Result:
     fired: dict[int, int]
     """Fault number (from 1, as `HostOptions.faults` lists them) to how often it struck."""
     columns: NDArray[Any] = field(repr=False)
+    harm: HarmReport | None = None
+    """What the days after their migration did to homes with auxiliary load, where it was asked for."""
 
     @property
     def objections(self) -> list[str]:
@@ -140,7 +144,14 @@ def run(
         samples=samples,
         fired=fired,
         columns=columns,
+        harm=_harm(options, ends),
     )
+
+
+def _harm(options: HostOptions, ends: dict[int, CellEnd]) -> HarmReport | None:
+    if options.harm_days is None:
+        return None
+    return auxiliary_harm.report([harm for end in ends.values() for harm in end.harms])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from emulator.dcc.auxiliary_harm import SwitchHarm, after_migration
 from emulator.dcc.cell_campaign import CampaignSettings, CellCampaign
 from emulator.errors import UsageError
 from emulator.faults.fault import Fault
@@ -26,7 +27,8 @@ class HostOptions:
 
     `journal` is a folder for the cells' parts of a journal, `capture` the file their parts of a capture will become;
     None for none. `sample` asks where the time goes. `faults` are in force from the start, numbered
-    from 1. `only`: the homes that take part; None for all.
+    from 1. `only`: the homes that take part; None for all. `harm_days`: look at what so many days after its migration
+    do to each home with auxiliary load.
     """
 
     link: str = "ipsec"
@@ -38,6 +40,7 @@ class HostOptions:
     journal: str | None = None
     capture: str | None = None
     sample: bool = False
+    harm_days: float | None = None
 
 
 @dataclass(slots=True)
@@ -58,6 +61,7 @@ class CellEnd:
     peak_rss_bytes: int
     fired: dict[int, int]
     samples: dict[str, int] = field(default_factory=dict)
+    harms: list[SwitchHarm] = field(default_factory=list)
 
 
 class CampaignHost:
@@ -75,9 +79,7 @@ class CampaignHost:
         if self._options.sample and self._sampler is None:
             self._sampler = Sampler()
             self._sampler.start()
-        campaign = self._cells.get(cell)
-        if campaign is None:
-            campaign = self._cells[cell] = self.make(cell)
+        campaign = self.cell(cell)
         if method == "day":
             return campaign.day(*arguments)
         if method == "audit_day":
@@ -86,13 +88,23 @@ class CampaignHost:
             return self._end(campaign)
         raise UsageError(f"a campaign's cell has no method {method!r}")
 
-    def make(self, cell: int) -> CellCampaign:
-        """A cell, when it is first asked for."""
+    def cell(self, cell: int) -> CellCampaign:
+        """A cell, made when it is first asked for."""
+        campaign = self._cells.get(cell)
+        if campaign is None:
+            campaign = self._cells[cell] = self._make(cell)
+        return campaign
+
+    def create(self, *arguments: Any, **named: Any) -> CellCampaign:
+        """A new cell's campaign, as `CellCampaign` takes its arguments."""
+        return CellCampaign(*arguments, **named)
+
+    def _make(self, cell: int) -> CellCampaign:
         options = self._options
         sink = JournalPart(options.journal, cell) if options.journal else None
         tap = Tap(Path(options.capture), cell) if options.capture else None
         self._open[cell] = [part for part in (sink, tap) if part is not None]
-        return CellCampaign(
+        return self.create(
             self._estate,
             cell,
             options.settings,
@@ -117,7 +129,7 @@ class CampaignHost:
         names = ROW.names
         assert names is not None
         log = cell.chain.log
-        return CellEnd(
+        end = CellEnd(
             digest=cell.digest(),
             link_digest=log.digest(),
             columns=self._columns(campaign),
@@ -135,6 +147,9 @@ class CampaignHost:
             fired=cell.mischief.fired,
             samples=samples,
         )
+        if self._options.harm_days is not None:  # last: looking at relays may be what lets a fault strike
+            end.harms = after_migration(cell, self._options.harm_days)
+        return end
 
     def _columns(self, campaign: CellCampaign) -> NDArray[Any]:
         """The rows of those that took part, in the order of numbers."""
