@@ -25,6 +25,8 @@ from emulator.dcc.service_requests import Front, Response
 from emulator.dlms import moment
 from emulator.dlms.cosem import obis
 from emulator.errors import InputError, UsageError
+from emulator.faults import catalogue, texts
+from emulator.faults.fault import Fault
 from emulator.fleet import registry
 from emulator.fleet.cell import Cell
 from emulator.fleet.estate import Estate, open_estate
@@ -67,6 +69,8 @@ class Playground:
         self._cells: dict[int, _PlayCell] = {}
         self._front: Front | None = None
         self._now: Instant = self.estate.start
+        self.faults: list[Injected] = []
+        """Every fault put in force here, ended ones included, in order."""
         self.entries: list[Entry] = []
         """Every note so far, in order within a cell."""
 
@@ -130,7 +134,33 @@ class Playground:
         if found is None:
             found = self._cells[number] = _PlayCell(self, number, self.link, self._profile, self._air)
             found.cell.world.run_until(self._now)
+            for each in self.faults:
+                each.reach(found.cell)
         return found
+
+    def inject(self, fault: str | Fault, *, may_stay_quiet: bool = False, **settings: Any) -> "Injected":
+        """Put a fault in force from now on: its name and settings as `smets1 faults` lists them, or the fault itself.
+        What is returned tells how often it struck and ends it. Under pytest one that never struck fails the test,
+        unless `may_stay_quiet`. Raises InputError."""
+        if isinstance(fault, str):
+            fault = catalogue.make(fault, settings)
+        elif settings:
+            raise UsageError("settings belong to a fault's name; a fault that is made has its own")
+        if fault.installation is not None and fault.installation >= self.estate.installations:
+            raise InputError(
+                f"fault {fault.name}, field installation: there is no installation {fault.installation}; "
+                f"estate {self.estate.name} has {self.estate.installations}, numbered from 0"
+            )
+        injected = Injected(self, fault, len(self.faults) + 1, self._now, may_stay_quiet)
+        self.faults.append(injected)
+        for cell in self._cells.values():
+            injected.reach(cell.cell)
+        return injected
+
+    @property
+    def quiet_faults(self) -> "list[Injected]":
+        """Those that were to strike and never did."""
+        return [each for each in self.faults if not each.fired and not each.may_stay_quiet]
 
     @property
     def front(self) -> Front:
@@ -151,6 +181,48 @@ class Playground:
 
 
 _MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Injected:
+    """A fault that was put in force in a playground, under its `number`, at `since`."""
+
+    def __init__(self, world: Playground, fault: Fault, number: int, since: Instant, may_stay_quiet: bool) -> None:
+        self.fault = fault
+        self.number = number
+        self.since = since
+        self.may_stay_quiet = may_stay_quiet
+        self.cleared = False
+        self._world = world
+        self._cells: list[Cell] = []
+
+    def __repr__(self) -> str:
+        ended = ", ended" if self.cleared else ""
+        return f"<fault {self.number} {texts.line(self.name, self.settings)}, struck {self.fired} times{ended}>"
+
+    @property
+    def name(self) -> str:
+        return self.fault.name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its settings that are not the defaults."""
+        return catalogue.settings(self.fault)
+
+    @property
+    def fired(self) -> int:
+        """How often it struck so far, in all homes."""
+        return sum(cell.mischief.fired.get(self.number, 0) for cell in self._cells)
+
+    def clear(self) -> None:
+        """End it now; what it broke stays broken, unless the fault says otherwise. Harmless when it has ended."""
+        self.cleared = True
+        for cell in self._cells:
+            cell.disarm(self.number)
+
+    def reach(self, cell: Cell) -> None:
+        """Be in force in a cell too, as since it was put in force."""
+        if not self.cleared and cell.arm(self.fault, self.since, self.number) is not None:
+            self._cells.append(cell)
 
 
 class _FrontPlace:

@@ -1,0 +1,166 @@
+"""A scenario in one cell: a campaign's caseworker that also runs errands, and arms and clears the faults.
+
+Runs in a worker. What is asked of it comes at midnights, by number of the day, so that the outcome is the same on any
+number of workers. A fault is armed under its own number, so its luck and its victims do not change when other faults
+of the scenario are left out.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from emulator.commands import Command
+from emulator.dcc.cell_campaign import CampaignSettings, CellCampaign
+from emulator.dcc.verdict import CAUSE_NAMES, Verdict
+from emulator.errors import EmulatorError
+from emulator.headend.conversation import Conversation
+from emulator.headend.visit import Visit
+from emulator.kernel.effects import Effects, Instant
+from emulator.kernel.machine import Party
+from emulator.kernel.time import DAY
+from emulator.scenario.facts import Finding, HomeEnd, Moment
+from emulator.scenario.faultlist import Planned
+from emulator.scenario.wishes import Job
+
+
+class ScenarioCell(CellCampaign):
+    """The caseworker of one cell in a scenario."""
+
+    def __init__(self, *arguments: Any, planned: Sequence[Planned], **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._planned = planned
+        self._jobs: dict[int, deque[Job]] = {}
+        self._tries: dict[int, int] = {}
+        self._attempts = 1
+        self._retry_us = 0
+        self._struck: dict[int, set[int]] = {}
+        self._done = 0
+        self._failed: list[Finding] = []
+        number = self.cell.number
+        self._members = [home for home in self._estate.members(number) if self._only is None or home in self._only]
+
+    # Faults
+
+    def arm(self, campaign: int, day: int) -> None:
+        """Put the faults in force that begin with this campaign."""
+        for each in self._planned:
+            if each.campaign == campaign:
+                self.cell.mischief.arm(each.fault, self._midnight(day), each.number)
+
+    def clear(self, keep: Iterable[str]) -> None:
+        """End every fault but those of these names."""
+        kept = set(keep)
+        self._note_struck()
+        for armed in self.cell.mischief.armed:
+            if armed.fault.name not in kept:
+                self.cell.mischief.disarm(armed.number)
+
+    def _note_struck(self) -> None:
+        for armed in self.cell.mischief.armed:
+            met = {home for home, (_, strikes) in armed.met.items() if strikes}
+            self._struck.setdefault(armed.number, set()).update(met)
+
+    def struck(self) -> dict[int, tuple[int, ...]]:
+        """Fault number to the homes it met so far."""
+        self._note_struck()
+        return {number: tuple(sorted(homes)) for number, homes in self._struck.items()}
+
+    # Migrations
+
+    def open(self, settings: CampaignSettings, anew: bool) -> int:
+        """Begin a migration under these settings; homes that are not migrated begin `anew`. How many are waiting, those
+        included that only hold their place: a home starts when it would start if all did."""
+        self._settings = settings
+        if anew:
+            rows = self.cell.rows
+            left = frozenset(home for home in self._members if rows.value(home, "verdict") != Verdict.MIGRATED)
+            for home in left:
+                rows.forget(home)
+            self._only = left
+            self.begin_again(self.cell.members)
+        return len(self._waiting)
+
+    # Errands
+
+    def engage(self, jobs: Iterable[Job], attempts: int, retry_us: int) -> int:
+        """Take on jobs; each home's one after another, in the order of their instants. How many homes have any."""
+        self._attempts, self._retry_us = attempts, retry_us
+        mine = sorted((job for job in jobs if job.installation in self._members), key=lambda job: (job.at, job.serial))
+        for job in mine:
+            self._jobs.setdefault(job.installation, deque()).append(job)
+        for home, queue in sorted(self._jobs.items()):
+            self.cell.world.wake(home, Party.HEADEND, queue[0].at)
+        return len(self._jobs)
+
+    def work(self, day: int, commands: Sequence[tuple[Instant, int, int, Command]]) -> int:
+        """Run a day of errands; at their instants, people do things to devices. How many homes have jobs left."""
+        world = self.cell.world
+        for at, home, party, command in commands:
+            if home in self._members:
+                world.run_until(max(at, world.now))
+                world.command(home, party, command)
+                self._done += 1
+        world.run_until(self._midnight(day) + DAY)
+        return len(self._jobs)
+
+    def begin(self, installation: int, now: Instant) -> tuple[Conversation, Effects] | None:
+        """The next job of a home that has any, else its case."""
+        queue = self._jobs.get(installation)
+        if queue is None:
+            return super().begin(installation, now)
+        job = queue[0]
+        if now < job.at and not self._tries.get(installation):
+            return None
+        record = self._estate.smso(self.cell.home(installation))
+        targets = self.keyring.targets(record)
+        target = next((each for each in targets if each.party is job.party), None)
+        if target is None:
+            self._over(installation, job, now, f"the home has no {job.party.name.lower()}")
+            return None
+        inbox = self._inbox(installation, targets)
+        errand = job.errand(lambda: conversation.now)
+        visit = Visit(target, targets[0].session.server_sap, inbox, self._settings.takeover.rouse, errand)
+        conversation = Conversation(inbox.hear, lambda: self._visited(installation, job, visit, conversation))
+        return conversation, conversation.run(visit.script(), now)
+
+    def _visited(self, installation: int, job: Job, visit: Visit, conversation: Conversation) -> None:
+        self.cell.desk.end(installation)
+        error: EmulatorError | None = visit.error
+        tries = self._tries.get(installation, 0) + 1
+        if error is not None and tries < self._attempts:
+            self._tries[installation] = tries
+            self.cell.world.wake(installation, Party.HEADEND, conversation.now + self._retry_us)
+            return
+        self._over(installation, job, conversation.now, None if error is None else str(error))
+
+    def _over(self, installation: int, job: Job, now: Instant, problem: str | None) -> None:
+        """A job is done, or given up."""
+        self._tries.pop(installation, None)
+        if problem is None:
+            self._done += 1
+        else:
+            self._failed.append(Finding(job.label, f"{job.party.name.lower()}: {problem}", installation))
+        queue = self._jobs[installation]
+        queue.popleft()
+        if queue:
+            self.cell.world.wake(installation, Party.HEADEND, max(now, queue[0].at))
+        else:
+            del self._jobs[installation]
+
+    # What it came to
+
+    def moment(self) -> Moment:
+        """How things stand."""
+        rows = self.cell.rows
+        homes = {}
+        for home in self._members:
+            row = rows.get(home)
+            audited = {0: None, 1: True, 2: False}[row["audited"]]
+            verdict = Verdict(row["verdict"])
+            homes[home] = HomeEnd(home, verdict, CAUSE_NAMES[row["cause"]], row["attempts"], audited)
+        counts = dict(self.cell.journal.counts)
+        alerts = self._alerts()
+        return Moment(homes, counts, self.cell.mischief.fired, self._done, list(self._failed), alerts)
+
+    def _midnight(self, day: int) -> Instant:
+        return self._estate.start + day * DAY

@@ -1,0 +1,98 @@
+"""What a run brought, in one shape for virtual time and live: what the checks look at.
+
+A `Moment` is how things stand at an instant: after the trouble, or at the end. `Facts` are both, and what was looked
+for once: standing checks, the oracle's classes, harm.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from emulator.dcc.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class HomeEnd:
+    """How one home stands: its verdict, the cause, and whether the audit agrees (None: not audited)."""
+
+    installation: int
+    verdict: Verdict
+    cause: str
+    attempts: int
+    audited: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that should not be: what a standing check found, or a wish that failed. `installation` None: no home
+    in particular."""
+
+    check: str
+    text: str
+    installation: int | None = None
+
+
+@dataclass(slots=True)
+class Moment:
+    """How things stand. `counts`: notes by kind; `done`: wishes that were carried out; `failed`: those that were not,
+    after all attempts; `fired`: fault number to how often it struck."""
+
+    homes: dict[int, HomeEnd] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    fired: dict[int, int] = field(default_factory=dict)
+    done: int = 0
+    failed: list[Finding] = field(default_factory=list)
+    alerts: int = 0
+
+    def add(self, other: "Moment") -> None:
+        """Take in what another cell brought."""
+        self.homes.update(other.homes)
+        _sum(self.counts, other.counts)
+        _sum(self.fired, other.fired)
+        self.done += other.done
+        self.failed += other.failed
+        self.alerts += other.alerts
+
+    def noted(self, kind: str) -> int:
+        """Notes of a kind; "relay." takes all that begin so."""
+        if not kind.endswith("."):
+            return self.counts.get(kind, 0)
+        return sum(count for name, count in self.counts.items() if name.startswith(kind))
+
+    def verdicts(self, homes: Iterable[int] | None = None, cause: str | None = None) -> dict[str, list[int]]:
+        """Verdict's name in small letters to the homes that ended so; "audited" to those whose audit agrees."""
+        wanted = self.homes if homes is None else [number for number in homes if number in self.homes]
+        found: dict[str, list[int]] = {each.name.lower(): [] for each in Verdict}
+        found["audited"] = []
+        for number in sorted(wanted):
+            end = self.homes[number]
+            if cause is not None and end.cause != cause:
+                continue
+            found[end.verdict.name.lower()].append(number)
+            if end.audited:
+                found["audited"].append(number)
+        return found
+
+
+def _sum(sums: dict[Any, int], more: dict[Any, int]) -> None:
+    for key, value in more.items():
+        sums[key] = sums.get(key, 0) + value
+
+
+@dataclass(slots=True)
+class Facts:
+    """All that a run brought. `objections`: where ledger, audit and delivery log differ; `struck`: fault number to the
+    homes it met; `oracle` and `harm` None where nobody asked."""
+
+    installations: int
+    trouble: Moment
+    end: Moment
+    findings: list[Finding] = field(default_factory=list)
+    objections: list[str] = field(default_factory=list)
+    struck: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    oracle: Any = None
+    harm: Any = None
+
+    def at(self, moment: str) -> Moment:
+        """The moment of that name."""
+        return self.trouble if moment == "trouble" else self.end
