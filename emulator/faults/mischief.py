@@ -12,6 +12,7 @@ remembered is a pair of counts for a fault and home it has met, and what the fau
 (`Armed.recall`), which outlives the home's machines. A fault that never fired is told by `fired`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,6 +81,8 @@ class Mischief:
         self._points: dict[Point, list[Armed]] = {}
         self._ended: dict[int, int] = {}
         self._next = 1
+        self.on_attach: Callable[[int, Instant], None] | None = None
+        """Who else wants to know that a home's hub has attached: `on_attach(installation, now)`."""
 
     # In force, or no more
 
@@ -152,10 +155,18 @@ class Mischief:
         return None
 
     def stands(
-        self, point: Point, installation: int, party: Party | None, now: Instant, occasion: Any = None
+        self,
+        point: Point,
+        installation: int,
+        party: Party | None,
+        now: Instant,
+        occasion: Any = None,
+        *,
+        counts: bool = True,
     ) -> list[Strike]:
-        """The conditions that hold for a home now. The first question counts and decides (`chance`); a condition holds
-        as long as its fault is in force. `skip` and `times` have no meaning for it."""
+        """The conditions that hold for a home now, decided once a home and device by `chance`; a condition holds as
+        long as its fault is in force. The first question counts, unless it is no more than a look (`counts` False).
+        `skip` and `times` have no meaning for conditions."""
         found = []
         for armed in self._points.get(point, ()):
             if not self._concerns(armed, installation, party, now) or not armed.fault.wants(point, occasion):
@@ -167,8 +178,10 @@ class Mischief:
                 fault = armed.fault
                 place = f"fault.{armed.number}.chance"
                 holds = fault.chance >= 1.0 or chance.draw(self._seed, place, key) < fault.chance
-                met = armed.met[key] = [1, int(holds)]
-                armed.fired += met[1]
+                met = [1, int(holds)]
+                if counts:
+                    armed.met[key] = met
+                    armed.fired += met[1]
             if met[1]:
                 note = Note("fault.fired", (armed.number, armed.fault.name))
                 found.append(Strike(armed.fault, armed.number, self.luck(armed.number, key, 1), note, armed, fresh))
@@ -182,12 +195,14 @@ class Mischief:
                 return armed
         return None
 
-    def attached(self, installation: int) -> None:
+    def attached(self, installation: int, now: Instant) -> None:
         """A home's hub has attached anew: what lasted until then is over."""
         for armed in self._armed.values():
             memory = armed.remembers(installation)
             if memory is not None:
                 memory.pop(UNTIL_ATTACHED, None)
+        if self.on_attach is not None:
+            self.on_attach(installation, now)
 
     def luck(self, number: int, installation: int, turn: int) -> int:
         """64 bits of a fault's own luck."""

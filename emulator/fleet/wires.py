@@ -11,9 +11,8 @@ as its destination is set in the device and not in the wiring.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from emulator.han.link_state import HanLink
 from emulator.kernel.effects import ALERTS, HAN, SMS, WAN, Instant, Note, Port
 from emulator.kernel.journal import Journal
 from emulator.kernel.machine import Party
@@ -29,6 +28,14 @@ _ALERT_PREFIX: Final = 6
 
 Coverages = dict[int, Coverage]
 """Installation -> its hub's radio coverage, for those that have gaps in it."""
+
+
+class RadioLink(Protocol):
+    """A home's radio link to one device: when a frame comes out at the other end; see `HanLink`."""
+
+    def down(self, now: Instant, number: int) -> list[int]: ...
+
+    def up(self, now: Instant, number: int) -> list[int]: ...
 
 
 class WanDown:
@@ -127,7 +134,7 @@ class Radio:
     __slots__ = ("_down", "_journal", "_links", "_party", "hears")
 
     def __init__(
-        self, links: Callable[[int, Party], HanLink], party: Party, *, down: bool, hub_port: Port, journal: Journal
+        self, links: Callable[[int, Party], RadioLink], party: Party, *, down: bool, hub_port: Port, journal: Journal
     ) -> None:
         self._links = links
         self._party = party

@@ -134,6 +134,27 @@ class HanLink:
         """The device is back (planned windows still hold)."""
         self._gone_until = NEVER
 
+    @property
+    def rhythm(self) -> Sleepy | None:
+        """When its device hears; None for one that always does."""
+        return self._sleepy
+
+    @property
+    def level(self) -> int:
+        """The level about which its quality wanders."""
+        return self._level
+
+    def stand(self, *, lost: bool, rhythm: Sleepy | None, level: int) -> None:
+        """Stand otherwise from now on: gone or not (planned windows still hold), with another rhythm, another level."""
+        if lost:
+            self.lose()
+        elif self._gone_until != NEVER:
+            self.rejoin()
+        if rhythm != self._sleepy:
+            self._sleepy = rhythm
+            self._awake_until = NEVER
+        self._level = level
+
     def down(self, now: Instant, number: int) -> list[int]:
         """Hub to device: the delay in µs until it hears, or nothing when it never will. `number` keys the chance."""
         start = now

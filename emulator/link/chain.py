@@ -9,7 +9,8 @@ refused. Refusals are values: on this link damaged packets are everyday business
 The link keeps order. Propagation is constant and no two packets of a direction arrive in the same microsecond, so
 what was offered first also arrives first, and the tunnel's replay window never has to forgive the link itself.
 
-A hub's address is a base plus its installation number and is all the link knows about who lives where.
+A hub's address is a base plus its installation number, unless it came back at another one (`moved`), and is all the
+link knows about who lives where.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from emulator.link import datagram as datagrams
 from emulator.link.datagram import Datagram
 from emulator.link.kinds import kind as kind_named
 from emulator.link.log import DeliveryLog
+from emulator.link.moved import Moved
 from emulator.link.outages import Outages
 from emulator.link.profile import STANDARD, Direction, LinkProfile
 from emulator.link.stage import Leg, Reason, Refused, Stage
@@ -116,7 +118,7 @@ class Chain:
 
     __slots__ = (
         "_arrivals", "_base", "_cosem", "_frame_max", "_gateways", "_head_end", "_loss", "_open_down", "_open_up",
-        "_propagation", "_seals", "_span", "_ways", "cell", "kind", "log", "outages", "profile", "seed", "tap",
+        "_propagation", "_seals", "_span", "_ways", "cell", "kind", "log", "moved", "outages", "profile", "seed", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -148,6 +150,8 @@ class Chain:
         self._cosem = profile.cosem_port
         self._propagation = profile.propagation_us
         self._loss = profile.loss
+        self.moved: Moved | None = None
+        """Who came back at another address; None while nobody ever did."""
 
     def offer_down(
         self, installation: int, source_port: int, destination_port: int, frame: bytes, now: Instant, number: int
@@ -156,7 +160,8 @@ class Chain:
 
         The frame is a COSEM wrapper frame or anything else that fits the MTU.
         """
-        destination = self._base + installation
+        moved = self.moved
+        destination = self._base + installation if moved is None else moved.believed(installation)
         return self._offer(
             0, installation, self._head_end, destination, source_port, destination_port, frame, now, number
         )
@@ -172,7 +177,8 @@ class Chain:
         number: int,
     ) -> Offered:
         """Hub to an address at the data centre (an int): [(delay in µs, packet)], or nothing."""
-        source = self._base + installation
+        moved = self.moved
+        source = self._base + installation if moved is None else moved.address(installation)
         return self._offer(1, installation, source, destination_ip, source_port, destination_port, frame, now, number)
 
     def deliver_down(self, packet: bytes, now: Instant) -> Delivered | Refusal:
@@ -183,6 +189,8 @@ class Chain:
                 opened or self._gateways[0].open_by_stages(packet)
             )
             installation = destination - self._base
+            if self.moved is not None:
+                installation = self._resident(destination)
             if not 0 <= installation < self._span:
                 raise Refused("selector", f"{destination:#010x} is not a hub's address")
         except (FrameError, TagError, ReplayError, Refused) as error:
@@ -199,6 +207,8 @@ class Chain:
                 opened or self._gateways[1].open_by_stages(packet)
             )
             installation = source - self._base
+            if self.moved is not None and 0 <= installation < self._span:
+                installation = self.moved.came_from(source)
             if not 0 <= installation < self._span:
                 raise Refused("selector", f"{source:#010x} is not a hub's address")
         except (FrameError, TagError, ReplayError, Refused) as error:
@@ -206,6 +216,20 @@ class Chain:
         conversation = installation << 16 | destination_port if source_port == self._cosem else -1
         self.log.delivered(1, packet, now, conversation)
         return Delivered(installation, source, source_port, destination_port, frame, destination)
+
+    def move(self, installation: int) -> int | None:
+        """Have a hub come back at another address, which is returned; None when there is none left for it."""
+        if self.moved is None:
+            self.moved = Moved(self._base, self._span)
+        return self.moved.move(installation)
+
+    def _resident(self, address: int) -> int:
+        """Whose hub is at an address. Raises Refused."""
+        assert self.moved is not None
+        found = self.moved.at(address) if self._base <= address < self._base + self._span else None
+        if found is None:
+            raise Refused("selector", f"{address:#010x} is no hub's address any more")
+        return found
 
     def _offer(
         self,

@@ -17,6 +17,8 @@ from emulator.commands import ComeUp, Command, HangUp
 from emulator.crypto import derive
 from emulator.fleet.cell import CONTEXTS, Cell
 from emulator.fleet.estate import Estate
+from emulator.fleet.faulty_radio import FaultyLink
+from emulator.fleet.faulty_wires import FaultyWan
 from emulator.fleet.installation import KEYED
 from emulator.fleet.wires import OVERHEARD, WanUp
 from emulator.han.link_state import FOREVER, NEVER, HanLink, HanProfile
@@ -99,6 +101,9 @@ class LiveCell(Cell):
         self.touched.add(installation)
         return super().machine(installation, party)
 
+    def changed(self, installation: int) -> None:
+        self.touched.add(installation)
+
     # Who stays awake
 
     def hold(self, installation: int) -> None:
@@ -136,7 +141,7 @@ class LiveCell(Cell):
     def approach(self, installation: int) -> None:
         """Before a frame is sent to or from a home: know its coverage, and have its hub up if all is instant."""
         self.survey(installation)
-        if self.instant and installation not in self.coverages:
+        if self.instant and installation not in self.coverages and self.covered(installation, self.world.now):
             self.world.command(installation, Party.HUB, ComeUp())
 
     def before_alert(self, installation: int) -> None:
@@ -146,6 +151,8 @@ class LiveCell(Cell):
     def overhear(self, wanted: bool) -> None:
         """Hear the alerts that go to other operators' addresses too, or no more."""
         wire = self.wires[Party.HUB, ALERTS]
+        if isinstance(wire, FaultyWan):
+            wire = wire.inner
         assert isinstance(wire, WanUp)
         wire.overhears = wanted
 
@@ -155,7 +162,7 @@ class LiveCell(Cell):
             if party in KEYED:
                 self.world.command(installation, party, HangUp(client_sap))
 
-    def link(self, installation: int, party: Party) -> HanLink:
+    def link(self, installation: int, party: Party) -> HanLink | FaultyLink:
         if not self.instant:
             return super().link(installation, party)
         key = installation * _PARTIES + party
@@ -164,7 +171,8 @@ class LiveCell(Cell):
             condition = self.home(installation).condition
             lost = condition is not None and condition.kind == "MF5" and condition.device is party
             gone = ((NEVER, FOREVER),) if lost else ()
-            found = self._links[key] = HanLink(self.estate.seed, installation, party, _AT_ONCE, lost=gone, lqi=255)
+            sound = HanLink(self.estate.seed, installation, party, _AT_ONCE, lost=gone, lqi=255)
+            found = self._links[key] = self._radio(sound)
         return found
 
     # What a home is made of, for keeping
@@ -195,6 +203,8 @@ class LiveCell(Cell):
 
         Volatile state is lost, and send counters never fall: what was sealed before stays sealed. What the devices
         planned they plan again."""
+        if self.witness is not None:
+            self.witness.forget(installation)
         self._awake.pop(installation, None)
         self._homes.pop(installation, None)
         for party in (*KEYED, Party.IHD):

@@ -243,7 +243,7 @@ class Watch:
     def _wire_repeats(self) -> bool:
         """Whether a fault may make the wire say something twice."""
         mischief = self.cell.mischief
-        return any(mischief.watches(point) for point in (Point.WAN_DOWN, Point.HAN_DOWN, Point.CORE))
+        return any(mischief.watches(point) for point in (Point.WAN_DOWN, Point.HAN, Point.CORE))
 
 
 def watch(
