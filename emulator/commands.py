@@ -394,6 +394,39 @@ class Verify(Query):
     only: Annotated[list[str], Meta(max_length=100)] = field(default_factory=list)
 
 
+# The watch
+
+
+@dataclass(frozen=True, slots=True)
+class Violations(Query):
+    """What clients did wrong, whatever the devices made of it: violations after number `since`, oldest first, of a kind
+    and of an installation; and how many there are of each kind."""
+
+    since: Annotated[int, Meta(ge=0, description="number of a violation, from 1")] = 0
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    kind: Annotated[str, Meta(max_length=64, description="a kind of violation")] | None = None
+    installation: Annotated[int, Meta(ge=0)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checks(Query):
+    """The standing checks over everything so far (counters never go back, every case ends in one verdict, no relay
+    moves unasked, ...): what they find, empty when all holds. `only` names checks; none: all of them."""
+
+    only: Annotated[list[str], Meta(max_length=32)] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveCommand(Command):
+    """Approve, as the second party (the DCO) does, that a head end sends a device commands of a supply-affecting
+    service for `seconds` from now on. Without it such a command is listed as a violation."""
+
+    service: Annotated[
+        Literal["supply", "load-limit", "auxiliary", "keys"], Meta(description="supply-affecting service")
+    ]
+    seconds: Seconds = 120
+
+
 # Alerts
 
 

@@ -89,6 +89,8 @@ class Desk:
                 kept = self.live.kept.pop(number, b"")
                 if kept:
                     found.recall(number, kept)
+            if self.live.watch is not None:
+                self.live.watch.over(cell, found.keyring.store)
         return found
 
     def _beside(self, installation: int) -> bytes:
@@ -167,6 +169,8 @@ class Desk:
             if task.command != "step-clock" and installation in (None, task.installation):
                 task.cancel(why)
         self.faults.clear_all(installation)
+        if self.live.watch is not None:
+            self.live.watch.forget(installation)
         for head_end in self.head_ends:
             for number in head_end.cell.members if installation is None else [installation]:
                 if number in head_end.cell.members:

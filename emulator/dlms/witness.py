@@ -16,6 +16,9 @@ class Witness(Protocol):
     """Told in this order for every APDU: `hears`, then for a service that was let in `serves` and `served`, then
     `answers`. Nothing may be raised."""
 
+    def forget(self, installation: int) -> None:
+        """A home was put back to how it was found, or to how it stood earlier: its counters may begin anew."""
+
     def hears(
         self, device: Device, association: Association | None, client_sap: int, apdu: bytes, now: Instant
     ) -> None:

@@ -32,6 +32,7 @@ from emulator.kernel.time import MILLISECOND, SECOND
 from emulator.shell import key_facts
 from emulator.shell.live_cell import HEADS, Ear, LiveCell, Timing
 from emulator.shell.switchboard import Line, Reply, Switchboard
+from emulator.watch.estate import EstateWatch
 
 AlertHook: TypeAlias = Callable[[int, bytes, Instant], None]
 
@@ -80,6 +81,8 @@ class LiveEstate:
         self.alerts_per_day = 0.0
         """How often an installation alerts by itself, on average."""
         self.overhears = False
+        self.watch: EstateWatch | None = None
+        """Who watches what clients do wrong; nobody unless `overlook` was called."""
         self.dropped = 0
         """Frames of outsiders that were not let in: the home was busy, or they were no wrapper frames."""
         self.kept: dict[int, bytes] = {}
@@ -169,6 +172,8 @@ class LiveEstate:
         )
         cell.world.run_until(self._now)
         cell.overhear(self.overhears)
+        if self.watch is not None:
+            cell.attend(self.watch.over(cell))
         if self.store is not None:
             for installation, saved in self.store.load_cell(number):
                 cell.put(installation, saved.machines, saved.contexts)
@@ -305,6 +310,12 @@ class LiveEstate:
         self.overhears = wanted
         for cell in self._cells.values():
             cell.overhear(wanted)
+
+    def overlook(self, watch: EstateWatch) -> None:
+        """Have every cell watched, those made later too."""
+        self.watch = watch
+        for cell in self._cells.values():
+            cell.attend(watch.over(cell))
 
     def storm(self, storm: AlertStorm) -> int:
         """Begin a storm; how many installations are in it. Raises InputError for a home the estate does not have."""

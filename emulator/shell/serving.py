@@ -21,6 +21,7 @@ from typing import Any, Final
 from emulator.errors import InputError
 from emulator.fleet.estate import Estate
 from emulator.fleet.store import open_state
+from emulator.headend.dual_control import Approvals
 from emulator.shell.addresses import LOOPBACK, Addresses, network
 from emulator.shell.gate import STANDARD, Gate, Limits, Log
 from emulator.shell.hdlc_tcp import optical
@@ -29,6 +30,7 @@ from emulator.shell.live_cell import Timing
 from emulator.shell.pace import Pace
 from emulator.shell.tcp import wrapper
 from emulator.shell.udp import Datagrams
+from emulator.watch.estate import EstateWatch
 
 FACT: Final = "served"
 """The runner's fact in a state that says where it was last served, as JSON."""
@@ -44,7 +46,8 @@ class Options:
     """How an estate is served. `host` is the network that the homes' addresses are of; ports 0 mean any that is free;
     `state` names a folder or a database, None: what happens is forgotten at the end; `source` is what the estate was
     opened by, for those who come to the state later; `alerts_per_day` is how often an installation alerts by itself,
-    `overhear` whether alerts to other operators' addresses are heard too: as found, all of them are."""
+    `overhear` whether alerts to other operators' addresses are heard too: as found, all of them are; `watch` whether
+    what clients do wrong is written down."""
 
     host: str = str(LOOPBACK)
     beyond_loopback: bool = False
@@ -57,6 +60,7 @@ class Options:
     source: str = ""
     alerts_per_day: float = 0.0
     overhear: bool = True
+    watch: bool = True
     limits: Limits = STANDARD
 
 
@@ -77,6 +81,8 @@ class Serving:
         try:
             self.live = LiveEstate(estate, link=options.link, timing=options.timing, store=store)
             self.live.overhear(options.overhear)
+            if options.watch:
+                self.live.overlook(EstateWatch(approvals=Approvals()))
             if options.alerts_per_day:
                 self.live.set_alert_rate(options.alerts_per_day)
             self.pace = Pace(self.live, speed=options.speed, trouble=self._trouble)

@@ -5,6 +5,7 @@ from typing import Final
 from emulator.crypto.keys import ContextStore
 from emulator.fleet.cell import Cell
 from emulator.kernel.effects import Instant
+from emulator.watch.checks import Context, Movements
 from emulator.watch.settings import WatchSettings
 from emulator.watch.violation import Register, Violation
 from emulator.watch.watch import Approvals, Watch
@@ -21,15 +22,25 @@ class EstateWatch:
         self.register = Register()
         self.watches: dict[int, Watch] = {}
         """By cell."""
+        self._movements: dict[int, Movements] = {}
 
     def over(self, cell: Cell, head_end: ContextStore | None = None) -> Watch:
         """The watch of a cell, made when it is first asked for. `head_end`: the store of our own head end there."""
         found = self.watches.get(cell.number)
         if found is None:
             found = self.watches[cell.number] = Watch(cell, self.register, self.settings, self.approvals)
+            movements = self._movements[cell.number] = Movements()
+            cell.journal.subscribe(movements.take)
         if head_end is not None:
             found.levels.head_end = head_end
         return found
+
+    def contexts(self) -> list[Context]:
+        """What the standing checks look at, cell by cell."""
+        return [
+            Context(each.cell, watch=each, movements=self._movements.get(number))
+            for number, each in sorted(self.watches.items())
+        ]
 
     def settle(self, now: Instant) -> None:
         """Write down what time alone made a violation of."""

@@ -28,8 +28,9 @@ from emulator.codecs.set import (
     SetResponseList,
 )
 from emulator.dlms.association import Association
-from emulator.dlms.cosem import obis, obis_text
+from emulator.dlms.cosem import obis_text
 from emulator.errors import FrameError
+from emulator.headend import dual_control
 
 GET: Final = 0xC0
 SET: Final = 0xC1
@@ -128,31 +129,8 @@ def keys_given(target: Target) -> list[tuple[int, bytes]]:
     return found
 
 
-# What affects the supply
-
-SUPPLY_SWITCH: Final = (70, obis("0-0:96.3.10"))
-SUPPLY_SCRIPTS: Final = (9, obis("0-0:10.0.106"))
-AUXILIARY_SCRIPTS: Final = (9, obis("0-0:10.0.103"))
-SUPPLY_SCHEDULE: Final = (22, obis("0-0:15.0.1"))
-_LIMITER: Final = 71
-_CONTACT: Final = 70
-
-
 def service(target: Target) -> str | None:
-    """The name of the supply-affecting service that a target is part of; None for any other.
-
-    ASSUMED to be: the supply switch and its scripts and schedule, load limits, auxiliary switches, the transfer of keys
-    and the raising of a security policy.
-    """
-    where = (target.class_id, target.logical_name)
-    if where in (SUPPLY_SWITCH, SUPPLY_SCRIPTS):
-        return "supply" if target.acts else None
-    if where == SUPPLY_SCHEDULE:
-        return "supply"
-    if target.class_id == _LIMITER:
-        return "load-limit"
-    if where == AUXILIARY_SCRIPTS or target.class_id == _CONTACT:
-        return "auxiliary" if target.acts else None
-    if target.class_id == _SECURITY_SETUP and target.acts:
-        return "keys"
-    return None
+    """The supply-affecting service that a target is part of (`headend.dual_control`); None for any other."""
+    if target.acts:
+        return dual_control.service(MethodRef(target.class_id, target.logical_name, target.number))
+    return dual_control.service(AttributeRef(target.class_id, target.logical_name, target.number))
