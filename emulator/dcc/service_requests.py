@@ -2,9 +2,9 @@
 
 Checks stand in the order of the response codes (INFERENCE from their numbering): the role may use the service (E2),
 the device exists (E19), its status allows it (E5), the certificate that signed is the notified one (E4), the service
-fits the device (E11), and whatever a capability of the estate's core release says against it. Only then is anything
-sent, in one visit: the hub is roused, an association opened, the steps taken, the effect read back. Supply-affecting
-requests need a countersignature before their first step.
+fits the device (E11), and the core release of the estate has the capability (E11 where the inventory says no, an S1SP
+alert where the S1SP does). Only then is anything sent, in one visit: the hub is roused, an association opened, the
+steps taken, the effect read back.
 
 A verdict is `success`, `failed` (somebody said no, and who and why is told) or `timeout` (nobody knows): the first two
 rest on an answer, the last on the want of one. Its virtual latency runs from the request to the verdict. An answer that
@@ -22,6 +22,7 @@ import msgspec
 
 from emulator.codecs.action import ActionResult
 from emulator.codecs.get import DataAccessResult
+from emulator.dcc.auxiliary_release import AuxiliarySettings, refusal
 from emulator.dcc.s1sp import Book, Entry, Owner, Status
 from emulator.errors import EmulatorError, InputError
 from emulator.fleet import registry
@@ -40,6 +41,9 @@ Verdict: TypeAlias = Literal["success", "failed", "timeout"]
 NAMES: Final = {Party.HUB: "hub", Party.ELECTRICITY: "electricity", Party.GAS: "gas", Party.IHD: "ihd"}
 PARTIES: Final = {name: party for party, name in NAMES.items()}
 
+S1SP_ALERT: Final = "N55"
+"""The DCC alert that carries an S1SP alert. ASSUMED, from the order in which the schema lists them."""
+
 _NETWORK_ROLES: Final = frozenset({"ED", "GT"})
 _SUPPLIER_ROLES: Final = frozenset({"IS", "GS"})
 _BEFORE_COMMISSIONING: Final[frozenset[Status]] = frozenset({"Pending", "Whitelisted", "InstalledNotCommissioned"})
@@ -50,9 +54,11 @@ _UNCOMMISSIONED_TOO: Final = frozenset({"8.1.1", "8.7.1", "8.7.2", "8.11", "12.2
 @dataclass(frozen=True, slots=True)
 class FrontSettings:
     """All ASSUMED. `status_as_found`: how the inventory shows a device of which nothing else was ever said; choose
-    "Pending" for an estate whose devices have to be commissioned (8.1.1) before anything else."""
+    "Pending" for an estate whose devices have to be commissioned (8.1.1) before anything else. `auxiliary`: what the
+    core release can do with auxiliary load."""
 
     status_as_found: Status = "Commissioned"
+    auxiliary: AuxiliarySettings = field(default_factory=AuxiliarySettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +136,13 @@ class Refusal(Exception):
         self.detail = detail
 
 
-Hook: TypeAlias = Callable[[Service, Installation, Party], "tuple[str, str, str] | None"]
-"""Another check, after those above: (response code, word, text) of a refusal, or None."""
-
-
 @dataclass(slots=True)
 class Front:
-    """The front of one estate. `checks` are asked after its own."""
+    """The front of one estate."""
 
     estate: Estate
     place: Place
     settings: FrontSettings = field(default_factory=FrontSettings)
-    checks: list[Hook] = field(default_factory=list)
     book: Book = field(init=False)
     open: dict[int, Job] = field(default_factory=dict)
     """Requests without a verdict yet."""
@@ -182,8 +183,8 @@ class Front:
                 self._close(job, "success", "I0", "", "", payload, [])
             else:
                 job.errand = self._errand(job, row.steps)
-        except Refusal as refusal:
-            self._close(job, "failed", refusal.code, refusal.reason, refusal.detail, {}, [])
+        except Refusal as no:
+            self._close(job, "failed", no.code, no.reason, no.detail, {}, [])
         return job
 
     def end(self, job: Job, value: Payload | None, error: EmulatorError | None) -> Response:
@@ -200,7 +201,7 @@ class Front:
             return self._close(job, "timeout", code, reason, str(error), {}, _debug(position, 0, str(error)))
         reason, detail, result = _words(error)
         debug = _debug(position, result, detail or reason)
-        return self._close(job, "failed", "I0" if job.course is not None else "E21", reason, detail, {}, debug)
+        return self._close(job, "failed", "I0" if job.course is not None else S1SP_ALERT, reason, detail, {}, debug)
 
     def give_up(self, job: Job, why: str) -> Response:
         """Nobody waits any more: a verdict all the same."""
@@ -224,10 +225,9 @@ class Front:
         if party not in row.devices:
             fitting = " or ".join(NAMES[each] for each in row.devices)
             raise Refusal("E11", "wrong-device", f"{row.number} is for {fitting}, not for {NAMES[party]}")
-        for check in self.checks:
-            said = check(row, home, party)
-            if said is not None:
-                raise Refusal(*said)
+        said = refusal(row.number, home, self.settings.auxiliary)
+        if said is not None:
+            raise Refusal("E11" if said.by == "front" else S1SP_ALERT, "not-capable", said.reason)
 
     def _check_certificate(self, job: Job, entry: Entry, role: str, certificate: str | None) -> None:
         """Whoever signs is the party whose certificate was notified. A new supplier's 6.23 is signed by nobody whom the
