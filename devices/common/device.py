@@ -13,12 +13,14 @@ An alert is sealed and sent after the answer of the request that caused it: both
 a receiver that takes them in order must see them in order.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from devices.common import clock, frames, nvm
+from devices.common import clock, frames, nvm, victim
 from devices.common.event_log import Event, EventLog, Log
+from devices.common.key_slots import KEY_IDS, KEY_NAMES, KeyMemory, plan
+from devices.common.key_writer import writer
 from devices.common.kit import Kit
 from devices.common.model import DeviceModel, Home, Spec
 from devices.common.profile import Birth
@@ -27,11 +29,14 @@ from emulator.codecs.wrapper import WRAPPER, Wrapper
 from emulator.commands import Command, HangUp, Notice, PowerCut, RaiseAlert
 from emulator.crypto import derive
 from emulator.crypto.keys import ContextStore
+from emulator.dlms.classes.security_setup import SecuritySetup
 from emulator.dlms.cosem import Association, Key, ObjectTree
+from emulator.dlms.security import Reaction
 from emulator.dlms.server import Server
 from emulator.dlms.witness import Witness
 from emulator.errors import CounterExhaustedError, FrameError
 from emulator.faults.mischief import Mischief
+from emulator.faults.occasions import KeyName
 from emulator.kernel import chance
 from emulator.kernel.effects import HAN, Effect, Effects, Instant, Note, Port, Send, Wake
 from emulator.kernel.time import SECOND
@@ -57,6 +62,7 @@ class CosemDevice:
         "_announced",
         "_armed",
         "_crystal",
+        "_disturbed",
         "_due",
         "_effects",
         "_fresh",
@@ -82,6 +88,7 @@ class CosemDevice:
         "spec",
         "store",
         "witness",
+        "written",
     )
 
     def __init__(
@@ -106,6 +113,8 @@ class CosemDevice:
         """Who is asked what goes wrong; None when nothing can."""
         self.witness: Witness | None = None
         """Who looks over the server's shoulder; set before the first frame."""
+        self.written: list[KeyName] = []
+        """Keys that the request being served has changed; kept where mischief may ask."""
         self.pending: list[Callable[[], None]] = []
         self.now: Instant = 0
         self.deviations: dict[Key, Data] = {}
@@ -114,6 +123,7 @@ class CosemDevice:
         self._outbox: list[tuple[Data, int]] = []
         self._server: Server | None = None
         self._crystal: clock.Crystal | None = None
+        self._disturbed = False
         self._log: EventLog | None = None
         self._memory: nvm.Memory | None = None
         self._fresh = 0
@@ -128,6 +138,8 @@ class CosemDevice:
             self._served = memory.served
             self._power_back = memory.dark_until
             self._armed = self._plans()
+            if memory.crystal is not None:
+                self.disturb(clock.Crystal(*memory.crystal))
             if memory.physics is not None:
                 self.recall_physics(memory.physics)
         self.kit = self.made_of()
@@ -177,6 +189,27 @@ class CosemDevice:
 
     def key_installed(self, client_sap: int, key_id: int, now: Instant) -> None:
         self.write_log(Log.SECURITY, _KEY_EVENTS[key_id])
+        if self.mischief is not None:
+            self.written.append(KEY_NAMES[key_id])
+
+    # Keys
+
+    @property
+    def security(self) -> SecuritySetup:
+        """The security setup of the management client."""
+        found = self.objects.named("security")
+        assert isinstance(found, SecuritySetup)
+        return found
+
+    def key_memory(self, now: Instant) -> KeyMemory:
+        """The truth about the slots of its keys, for test benches. Asking does what is due: a master key that nobody
+        confirmed in time has lapsed afterwards."""
+        index = self.contexts[self.model.profile.addressing.management]
+        return writer(self.model.profile).memory(self.security, self, index, now)
+
+    def key_plan(self, keys: Iterable[KeyName]) -> tuple[str, ...]:
+        """The names of the writes by which this model replaces these keys, in order."""
+        return tuple(write.name for write in plan(self.model.profile.keys, (KEY_IDS[name] for name in keys)))
 
     # Time and logs
 
@@ -190,6 +223,15 @@ class CosemDevice:
                 self.seed, self._keyed, habits.last_set_at, habits.offset_ms_most, habits.drift_ppm_most
             )
         return found
+
+    def disturb(self, crystal: clock.Crystal) -> None:
+        """Let its clock run otherwise than it was found."""
+        self._crystal, self._disturbed, self._due = crystal, True, _UNKNOWN
+
+    @property
+    def clock_disturbed(self) -> bool:
+        """Whether its clock runs otherwise than it was found."""
+        return self._disturbed
 
     @property
     def born(self) -> Instant:
@@ -261,6 +303,8 @@ class CosemDevice:
             return effects
         if self._armed:
             self._catch_up(now)
+        if self.mischief is not None:
+            victim.touched(self, now)
         self.obey(command, now)
         if self._outbox:
             self._post(now)
@@ -287,10 +331,20 @@ class CosemDevice:
         """Let the server answer one APDU, after everything that fell due before it."""
         if self._armed:
             self._catch_up(now)
+        if self.mischief is not None:
+            return victim.serve(self, client_sap, apdu, now)
         server = self._server
         if server is None:
             server = self._server = Server(self, self.kit.serving)
         return server.receive(client_sap, apdu, now)
+
+    def overrule(self, counter: bool, usual: Reaction) -> Reaction:
+        """How it reacts to a request that does not open, when a fault has a say."""
+        return victim.reaction(self, counter, usual)
+
+    def hush(self) -> None:
+        """Forget what waits to be sent: the mains have gone."""
+        self._outbox.clear()
 
     @property
     def server(self) -> Server:
@@ -334,10 +388,19 @@ class CosemDevice:
     def power_cut(self, seconds: int, now: Instant) -> None:
         """Lose the mains for `seconds` (at least 1)."""
         self.drop()
+        if self.deviations:
+            self._lose_volatile_keys(now)
         self._power_back = now + max(1, seconds) * SECOND
         self.write_log(Log.POWER, Event.POWER_LOST, now)
         self.write_log(Log.POWER, Event.POWER_BACK, self._power_back)
         self.note("device.power-cut", seconds)
+        if self.mischief is not None:
+            victim.powered_up(self, self._power_back)
+
+    def _lose_volatile_keys(self, now: Instant) -> None:
+        index = self.contexts.get(self.model.profile.addressing.management)
+        if index is not None and self.store.loaded(index):
+            writer(self.model.profile).goes_dark(self.security, self, index, now)
 
     def snapshot(self) -> bytes:
         """Everything that deviates; b"" when nothing does. Never a key."""
@@ -348,10 +411,15 @@ class CosemDevice:
             log=log,
             dark_until=self._power_back,
             physics=self.physics(),
+            crystal=self._kept_crystal(),
         )
         return nvm.pack(self.deviations, memory)
 
     # Inside
+
+    def _kept_crystal(self) -> tuple[Instant, int, int] | None:
+        crystal = self._crystal
+        return (crystal.since, crystal.offset_us, crystal.drift_ppb) if self._disturbed and crystal else None
 
     def _begin(self, now: Instant) -> list[Effect]:
         if now != self.now:

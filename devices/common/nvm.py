@@ -9,10 +9,12 @@ Order of writing when a request is carried out, which a fault may cut anywhere:
 1. physics closes the law that was in force (the ledger's registers), so that no energy is lost to a cut;
 2. the deviation itself (a calendar, a destination, the state of a switch);
 3. the log entry;
-4. the answer is made, and only then keys are taken into use, one after the other (`Device.pending`).
+4. the answer is made, and only then keys are written and taken into use, in the model's order and by the writes of its
+   plan (`key_slots`);
+5. the answer leaves.
 
-So a cut may leave a change without its log entry, or one key of a pair; never a log entry for a change that did not
-happen.
+So a cut may leave a change without its log entry, one key of a pair, a slot that holds no key, or a change that was
+never answered; never a log entry for a change that did not happen.
 
 A device that deviates in nothing has no bytes at all. The encoding is msgpack with positions instead of names: a home's
 row is read and written for every conversation. Keys never stand here.
@@ -45,6 +47,8 @@ class Memory(Struct, array_like=True, omit_defaults=True):
     """When the mains come back, after a power cut."""
     physics: Any = None
     """What the kind of device remembers besides: its own list, see its model."""
+    crystal: tuple[Instant, int, int] | None = None
+    """How the clock runs (`clock.Crystal`), when that is not as it was found."""
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -57,7 +61,7 @@ def pack(deviations: dict[Key, Data], memory: Memory) -> bytes:
     if deviations:
         build = DATA.build
         memory.deviations = [(*key, build(data)) for key, data in deviations.items()]
-    elif not memory.log and memory.physics is None and not memory.dark_until:
+    elif not memory.log and memory.physics is None and not memory.dark_until and memory.crystal is None:
         return b""
     return _ENCODER.encode(memory)
 

@@ -9,9 +9,10 @@ objects an Elster SMETS1 device really shows is not public (ASSUMED).
 from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias, cast
 
-from devices.common import firmware
+from devices.common import firmware, victim
 from devices.common.device import CosemDevice
 from devices.common.event_log import Event, Log
+from devices.common.key_writer import writer
 from devices.common.profile import Profile
 from emulator.codecs.acse import Context, Mechanism
 from emulator.codecs.axdr import Data, Tag, double_long_unsigned, long_unsigned, octet_string
@@ -105,6 +106,10 @@ def _setting(limit_s: int) -> Callable[[Device, Instant, Instant, Instant], None
         if limit_s and abs(new - old) > limit_s * SECOND:
             raise AccessRefused(DataAccessResult.OTHER_REASON, f"the clock is not moved by more than {limit_s} s")
         own = of(device)
+        if own.mischief is not None:
+            set_at = [at for at, code, _ in own.log.read(Log.EVENT) if code == Event.CLOCK_SET]
+            if victim.refuses_setting(own, new - old, set_at, now):
+                raise AccessRefused(DataAccessResult.OTHER_REASON, "the clock is not set now")
         own.clock_moves(old, new, now)
         own.write_log(Log.EVENT, Event.CLOCK_SET, now)
 
@@ -179,6 +184,7 @@ def common(profile: Profile, clock_object: Clock, saps: Names, pushed: Iterable[
             suite=security.suite,
             master_key_changes=security.master_key_changes,
             reset_counters=security.counter_reset,
+            habits=writer(profile),
             name="security",
         ),
         SapAssignment(lambda device: saps(of(device)), logical_name=SAPS, name="saps"),

@@ -75,6 +75,34 @@ class Security(_Strict, frozen=True, kw_only=True):
     counter_reset: bool = False
 
 
+class Keys(_Strict, frozen=True, kw_only=True):
+    """How keys are kept without power, and how one is replaced by another. What a cut leaves: `key_slots`.
+
+    `slots` for each key; `commit` "item" takes key after key into use, "array" all of a transfer by one flip (which
+    needs two slots); `order` in which keys are written; `checksum` whether slots carry one that power up verifies;
+    `on_corrupt` what becomes of a slot whose checksum fails: "other-slot" falls back to the other one where that is
+    whole, "missing" does without this key, "locked" opens nothing ciphered any more. `transfer` "all-or-nothing" looks
+    at every item before it takes one, "item" takes each up to the first bad one.
+
+    `volatile_until_confirmed`: a new master key works from memory alone until a transfer under it arrives; when
+    none does within `confirm_s`, or the mains go before, then `unconfirmed` says what is left: "back" the old one,
+    "lost" none. `write_ms` is how long the slot of the master key takes to be rewritten in the background. With one
+    slot, a cut of the mains or another transfer within that time loses the key: the writer has one buffer, and the
+    second transfer takes it.
+    """
+
+    slots: Annotated[int, Meta(ge=1, le=2)] = 2
+    commit: Literal["array", "item"] = "array"
+    order: tuple[Literal["ek", "broadcast", "ak", "kek"], ...] = ("ek", "broadcast", "ak", "kek")
+    checksum: bool = True
+    on_corrupt: Literal["locked", "missing", "other-slot"] = "other-slot"
+    transfer: Literal["all-or-nothing", "item"] = "all-or-nothing"
+    volatile_until_confirmed: bool = False
+    confirm_s: Seconds = 900
+    unconfirmed: Literal["back", "lost"] = "back"
+    write_ms: Milliseconds = 0
+
+
 class Sizes(_Strict, frozen=True, kw_only=True):
     """How much it holds. Largest PDU in bytes; depths in days and in entries."""
 
@@ -227,6 +255,7 @@ class Profile(_Strict, frozen=True, kw_only=True):
     identity: Identity
     addressing: Addressing
     security: Security = field(default_factory=Security)
+    keys: Keys = field(default_factory=Keys)
     sizes: Sizes = field(default_factory=Sizes)
     clock: ClockHabits
     birth: Birth
@@ -275,9 +304,21 @@ def parse(text: str, origin: str) -> Profile:
         raise InputError(f"{origin}: birth.last is before birth.first; swap them")
     if profile.hub is not None and profile.hub.attach_ms_most < profile.hub.attach_ms_least:
         raise InputError(f"{origin}: hub.attach_ms_most is below hub.attach_ms_least; swap them")
+    _check_keys(profile.keys, origin)
     for path in profile.stated:
         _check_path(profile, path, origin)
     return profile
+
+
+def _check_keys(keys: Keys, origin: str) -> None:
+    if sorted(keys.order) != ["ak", "broadcast", "ek", "kek"]:
+        raise InputError(f"{origin}: keys.order names each of ek, broadcast, ak and kek once; put the four there")
+    if keys.slots == 1 and keys.commit == "array":
+        raise InputError(f'{origin}: keys.commit "array" flips to spare slots; set keys.slots = 2, or commit = "item"')
+    if keys.slots == 1 and keys.on_corrupt == "other-slot":
+        raise InputError(
+            f'{origin}: keys.on_corrupt "other-slot" needs keys.slots = 2; with one slot it is "missing" or "locked"'
+        )
 
 
 def _check_path(profile: Profile, path: str, origin: str) -> None:

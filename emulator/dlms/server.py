@@ -83,12 +83,14 @@ class ServerProfile:
 class Server:
     """The COSEM server of one device. Volatile: `drop` is what a power cut does to it."""
 
-    __slots__ = ("_associations", "device", "profile", "witness")
+    __slots__ = ("_associations", "device", "overrule", "profile", "witness")
 
     def __init__(self, device: Device, profile: ServerProfile) -> None:
         self.device = device
         self.profile = profile
         self.witness: Witness | None = getattr(device, "witness", None)
+        self.overrule: Callable[[bool, Reaction], Reaction] | None = None
+        """(whether it is the counter that is bad, the profile's reaction) -> what to do instead."""
         self._associations: dict[int, Association] | None = None
 
     def drop(self) -> None:
@@ -116,7 +118,7 @@ class Server:
             device.note("dlms.malformed", error.codec, error.reason, error.offset)
             answer = _MALFORMED
         except CryptoError as error:
-            answer = self._react(client_sap, error)
+            answer = self.react(client_sap, error)
         except Exception as error:  # a fault of ours must not take the estate down, and must be seen
             device.note("dlms.fault", type(error).__name__, str(error))
             answer = _FAULT
@@ -290,10 +292,12 @@ class Server:
             self.forget(association.client_sap)
         return answer
 
-    def _react(self, client_sap: int, error: CryptoError) -> bytes | None:
-        """What this device does with a request that does not open."""
+    def react(self, client_sap: int, error: CryptoError) -> bytes | None:
+        """What this device does with a request that does not open: what it answers, None for nothing."""
         replay = isinstance(error, ReplayError)
         reaction = self.profile.bad_counter if replay else self.profile.bad_tag
+        if self.overrule is not None:
+            reaction = self.overrule(replay, reaction)
         self.device.note("dlms.replay" if replay else "dlms.not-opened", client_sap, str(error))
         if reaction is Reaction.CLOSE:
             self.forget(client_sap)
