@@ -21,7 +21,7 @@ from emulator.codecs.axdr import Data, Tag, long_unsigned
 from emulator.codecs.get import AttributeRef
 from emulator.commands import Command, PressBoost
 from emulator.crypto import derive
-from emulator.dcc.service_requests import Front, Response
+from emulator.dcc.service_requests import Front, FrontSettings, Response
 from emulator.dlms import moment
 from emulator.dlms.cosem import obis
 from emulator.errors import InputError, UsageError
@@ -61,6 +61,7 @@ class Playground:
         link: str | None = None,
         profile: LinkProfile | None = None,
         air: AirProfile | None = None,
+        front: FrontSettings | None = None,
     ) -> None:
         self.estate = open_estate(estate, seed, installations) if isinstance(estate, str) else estate
         self.link = link or self.estate.recipe.link.kind
@@ -68,6 +69,7 @@ class Playground:
         self._air = air or AirProfile()
         self._cells: dict[int, _PlayCell] = {}
         self._front: Front | None = None
+        self._front_settings = front or FrontSettings()
         self._now: Instant = self.estate.start
         self.faults: list[Injected] = []
         """Every fault put in force here, ended ones included, in order."""
@@ -166,7 +168,7 @@ class Playground:
     def front(self) -> Front:
         """Where service requests come in: inventory, notified certificates, access checks, verdicts."""
         if self._front is None:
-            self._front = Front(self.estate, _FrontPlace(self))
+            self._front = Front(self.estate, _FrontPlace(self), self._front_settings)
         return self._front
 
     def finish(self, visit: Visit, cell: "_PlayCell") -> None:
