@@ -169,9 +169,7 @@ class KeyWriter:
 
     # A master key in RAM, and a slot that is being rewritten
 
-    def _keep_in_ram(
-        self, setup: SecuritySetup, device: Device, index: int, new: bytearray, now: Instant
-    ) -> None:
+    def _keep_in_ram(self, setup: SecuritySetup, device: Device, index: int, new: bytearray, now: Instant) -> None:
         """Take a master key into use in RAM alone; the one in the slot is remembered, wrapped under it."""
         blob = device.store.export(index)
         old = blob[LINE_BYTES : LINE_BYTES + KEY_BYTES]

@@ -212,4 +212,3 @@ def _counter(apdu: bytes) -> int | None:
     except FrameError:
         pass
     return None
-

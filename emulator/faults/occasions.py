@@ -15,7 +15,7 @@ answers out; a fault never sees a key. `Victim` is all that it may do to a devic
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from emulator.faults.fault import Fault
 from emulator.kernel.effects import Instant
@@ -176,8 +176,3 @@ class DeviceFault(Fault):
 
     def power_up(self, victim: Victim, luck: int) -> None:
         """POWER_UP."""
-
-
-def is_a(occasion: Any, kind: type) -> bool:
-    """Whether an occasion is what a point is meant to tell: tables ask `wants` with none."""
-    return isinstance(occasion, kind)
