@@ -38,6 +38,9 @@ from emulator.dlms.classes import SecuritySetup
 from emulator.dlms.cosem import ObjectTree
 from emulator.dlms.server import Server, ServerProfile
 from emulator.errors import FrameError
+from emulator.faults import hub as mishaps
+from emulator.faults.fault import Point
+from emulator.faults.mischief import Strike
 from emulator.han.link_state import ERRORS
 from emulator.kernel import chance
 from emulator.kernel.effects import (
@@ -211,7 +214,7 @@ class CommunicationsHub(CosemDevice):
             self.note("hub.sms-ignored", error.reason)
             return
         radio = self._radio
-        if radio.state is State.ASLEEP and not radio.count(self.habits, now):
+        if radio.state is State.ASLEEP and not radio.count(self.habits, now, self._texts_needed(now)):
             self.note("hub.sms-counted", len(radio.texts))
             return
         radio.callback, radio.token = callback, token
@@ -221,11 +224,22 @@ class CommunicationsHub(CosemDevice):
         elif radio.state is State.ASLEEP:
             self._attach(now)
 
+    def _texts_needed(self, now: Instant) -> int:
+        """How many short messages wake it."""
+        needed = self.habits.sms_count
+        if self.mischief is not None:
+            for strike in self.mischief.stands(Point.HUB, self.installation, Party.HUB, now, (mishaps.SMS, 0)):
+                self._tell(strike)
+                needed = max(needed, strike.fault.needed)
+        return needed
+
     def _attach(self, now: Instant) -> None:
         habits = self.habits
         took = chance.between(
             habits.attach_ms_least, habits.attach_ms_most, self.seed, "hub.attach", self.installation, now // SECOND
         )
+        for strike in self._strikes(mishaps.ATTACH, 0, now):
+            took += round(strike.fault.extra_s * 1000)
         self._radio.attach(now + took * MILLISECOND)
         self._arm()
         self.note("hub.attaching", took)
@@ -233,6 +247,8 @@ class CommunicationsHub(CosemDevice):
     def _attached(self, now: Instant) -> None:
         self._radio.attached(now)
         self.note("hub.awake")
+        if self.mischief is not None:
+            self.mischief.attached(self.installation, now)
         if self._radio.callback:
             self._call_back(now)
         held, self._held = self._held, []
@@ -292,6 +308,8 @@ class CommunicationsHub(CosemDevice):
             self.note("hub.not-attached", len(frame))
             return
         radio.heard = now
+        if self.mischief is not None and self._mishap(frame, now):
+            return
         if len(frame) > self.habits.receive_buffer:
             self.note("hub.overrun", len(frame))
             return
@@ -305,6 +323,8 @@ class CommunicationsHub(CosemDevice):
         if party is not None:
             if self.network.is_lost(party, now):
                 self._answer_for(party, wrapper, now)
+            elif self.mischief is not None and self._refuses_for(party, wrapper, now):
+                pass
             else:
                 self._expect(party, now)
                 self._effects.append(Send(_PORTS[party], frame))
@@ -325,10 +345,68 @@ class CommunicationsHub(CosemDevice):
             self.network.lost[int(party)] = now
             self.write_log(Log.EVENT, Event.HAN_LOST, now)
         self.note("hub.han-lost", int(party), ERRORS[party])
+        self._refuse(wrapper)
+
+    def _refuse(self, wrapper: Wrapper) -> None:
+        """Answer with an exception under the logical device that was called."""
         apdu = EXCEPTION_RESPONSE.build(
             ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
         )
         self._effects.append(Send(WAN, WRAPPER.build(Wrapper(wrapper.destination, wrapper.source, apdu))))
+
+    # Mischief
+
+    def _strikes(self, word: str, figure: int, now: Instant, party: Party = Party.HUB) -> list[Strike]:
+        """What strikes the hub on an occasion; noted."""
+        if self.mischief is None:
+            return []
+        found = self.mischief.strikes(Point.HUB, self.installation, party, now, (word, figure))
+        for strike in found:
+            self._tell(strike)
+        return found
+
+    def _tell(self, strike: Strike) -> None:
+        if strike.fresh:
+            self._effects.append(strike.note)
+
+    def _mishap(self, frame: bytes, now: Instant) -> bool:
+        """Whether a frame from the WAN gets lost in the hub."""
+        lost = False
+        for strike in self._strikes(mishaps.FRAME, len(frame), now):
+            lost = True
+            if isinstance(strike.fault, mishaps.HubReboot):
+                self._reboot(strike.fault.dark_s, now)
+            else:
+                self.note("hub.overrun", len(frame))
+        return lost
+
+    def _reboot(self, seconds: int, now: Instant) -> None:
+        """Restart: what is volatile is lost, and nothing is heard for so long. No loss of power: nothing is logged."""
+        self.drop()
+        self._power_back = now + seconds * SECOND
+        self._radio.sleep()
+        self._held.clear()
+        self._waiting.clear()
+        self.note("hub.reboot", seconds)
+
+    def _refuses_for(self, party: Party, wrapper: Wrapper, now: Instant) -> bool:
+        """Whether the hub refuses in the place of a device that is there."""
+        found = self._strikes(mishaps.FORWARD, int(party), now, party)
+        if found:
+            self.note("hub.object-unavailable", int(party))
+            self._refuse(wrapper)
+        return bool(found)
+
+    def _mirror_stands(self, now: Instant) -> Instant | None:
+        """Since when the mirror is no longer kept up to date; None: it is."""
+        since: Instant | None = None
+        if self.mischief is not None:
+            for strike in self.mischief.stands(Point.HUB, self.installation, Party.HUB, now, (mishaps.MIRROR, 0)):
+                self._tell(strike)
+                memory = strike.armed.recall(self.installation)
+                stood = memory.setdefault("since", now - round(strike.fault.age_s * SECOND))
+                since = stood if since is None else min(since, stood)
+        return since
 
     def _expect(self, party: Party, now: Instant) -> None:
         """Stay awake for the answer: a sleepy meter hears at its next poll only."""
@@ -389,7 +467,8 @@ class CommunicationsHub(CosemDevice):
             self.note("hub.bad-han-frame", error.reason, error.offset)
             return
         if party is Party.GAS and self.mirror is not None:
-            self.mirror.learn(report)
+            if self._mirror_stands(self.now) is None:
+                self.mirror.learn(report)
         elif party is Party.ELECTRICITY and Party.IHD not in self.network.barred:
             self._effects.append(Send(HAN_IHD, frame))
 
@@ -419,6 +498,10 @@ class CommunicationsHub(CosemDevice):
             found.unpack(self._kept_mirror)
         if found is not None:
             found.lost_since = self.network.gone_since(Party.GAS)
+            if self.mischief is not None:
+                stood = self._mirror_stands(self.now)
+                if stood is not None and (found.lost_since is None or stood < found.lost_since):
+                    found.lost_since = stood
         return found
 
     def _serve_mirror(self, wrapper: Wrapper, now: Instant) -> bytes | None:

@@ -38,12 +38,12 @@ class Radio:
     callback: bytes = b""
     token: str = ""
 
-    def count(self, habits: Hub, now: Instant) -> bool:
-        """One more message: whether that is enough to wake."""
+    def count(self, habits: Hub, now: Instant, needed: int) -> bool:
+        """One more message: whether that is enough to wake, which takes `needed`."""
         window = habits.sms_window_s * SECOND
         self.texts = [at for at in self.texts if now - at <= window]
         self.texts.append(now)
-        if len(self.texts) < habits.sms_count:
+        if len(self.texts) < needed:
             return False
         self.texts.clear()
         return True
