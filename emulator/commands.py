@@ -164,6 +164,26 @@ class RotateKeys(OverTheAir):
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceRequest(OverTheAir):
+    """A service request by its number ("7.5"), checked at the front and carried out as equivalent steps. `parameters`
+    are the fields of its body: {"switch": 1, "minutes": 30}. Without `device` it goes to the one the service is for;
+    `certificate` is the id that signed it, the notified one when none is given. It ends in one verdict: success, failed
+    or timeout."""
+
+    scope: ClassVar[Literal["device", "home", "estate"]] = "home"
+    service: Annotated[
+        str, Meta(pattern="^[0-9]{1,2}(\\.[0-9]{1,2}){1,2}$", description="number of a service: 7.5, 1.1.1")
+    ]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    device: DeviceName | None = None
+    role: Annotated[
+        Literal["IS", "ES", "GS", "RSA", "ED", "GT", "OU"],
+        Meta(description="the asker's role: import, export or gas supplier, agent, distributor, transporter, other"),
+    ] = "IS"
+    certificate: Annotated[str, Meta(max_length=150, description="serial number/issuer")] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WakeUp(Command):
     """Send the hub short messages that ask it to come up and call back."""
 

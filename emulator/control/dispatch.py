@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from emulator.commands import Command
-from emulator.control import alarm_wishes, errands, glance, migration, watch, wishes
+from emulator.control import alarm_wishes, errands, glance, migration, service_requests, watch, wishes
 from emulator.control.desk import Desk
 from emulator.control.errors import NotNowError, WishError
 from emulator.control.registry import HANDLERS
@@ -18,7 +18,18 @@ from emulator.control.tasks import Task
 from emulator.errors import InputError, UsageError
 from emulator.kernel.machine import Party
 
-__all__ = ["Order", "alarm_wishes", "carry_out", "errands", "glance", "migration", "plain", "watch", "wishes"]
+__all__ = [
+    "Order",
+    "alarm_wishes",
+    "carry_out",
+    "errands",
+    "glance",
+    "migration",
+    "plain",
+    "service_requests",
+    "watch",
+    "wishes",
+]
 
 
 @dataclass(frozen=True, slots=True)
