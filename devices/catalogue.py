@@ -23,7 +23,10 @@ KINDS: Final[Mapping[Party, Builder]] = {
     Party.IHD: Display,
 }
 
-NAMES: Final = ("elster_as300p", "elster_as300p_5t", "elster_bk_g4", "elster_hub", "elster_ihd")
+NAMES: Final = (
+    *("elster_as300p", "elster_as300p_5t", "elster_bk_g4", "elster_hub", "elster_ihd"),
+    *("itron_e", "itron_g"),
+)
 
 
 def model(name: str) -> DeviceModel:
