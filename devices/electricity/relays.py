@@ -118,6 +118,10 @@ def power_up(own: Meter, holds: tuple[Hold, ...], back: Instant, now: Instant) -
 
 def tariff_loaded(own: Meter, now: Instant) -> bool:
     """Another tariff was loaded: whether that drops what the switches follow."""
+    ledger = own.ledger
+    regime = ledger.regimes[-1]
+    if not any(ledger.follows(regime, place) for place in range(len(ledger.circuits))):
+        return False  # there is nothing left to drop
     return any(isinstance(strike.fault, SwitchMappingDropped) for strike in _struck(own, Moment.TARIFF, now))
 
 

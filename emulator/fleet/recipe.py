@@ -173,6 +173,25 @@ class Link(_Strict, frozen=True, kw_only=True):
         return tuple(sorted(found))
 
 
+class Registration(_Strict, frozen=True, kw_only=True):
+    """What is wrong with what others hold on auxiliary load: shares of homes, all ASSUMED.
+
+    `missing`: no standard settlement configuration is registered. `contradictory`: configuration, time patterns and
+    profile class do not fit each other. `unregistered`: of homes with auxiliary load those registered with one rate;
+    `overstated`: of homes without those registered with a switched rate. The `smso_` shares are gaps in the old
+    operator's list of auxiliary load, which is another than its record of how a meter is configured: homes it has no
+    entry for, those with two that differ, and of homes with auxiliary load those listed as having none.
+    """
+
+    missing: Share = 0.01
+    contradictory: Share = 0.01
+    unregistered: Share = 0.08
+    overstated: Share = 0.02
+    smso_missing: Share = 0.01
+    smso_contradictory: Share = 0.005
+    smso_unlisted: Share = 0.01
+
+
 class Home(_Strict, frozen=True, kw_only=True):
     """A home spelled out; what it leaves out is drawn. `condition` is "family:detail" or "family:detail:device"."""
 
@@ -209,6 +228,7 @@ class Recipe(_Strict, frozen=True, kw_only=True):
     pacing: Pacing = Pacing()
     link: Link = Link()
     alerts: Alerts = Alerts()
+    registration: Registration = Registration()
     homes: tuple[Home, ...] = ()
 
     @property
