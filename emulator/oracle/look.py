@@ -14,6 +14,9 @@ from emulator.fleet.installation import DeviceKeys
 from emulator.kernel.effects import Instant
 from emulator.oracle.state import CORRUPT, FOREIGN, PLENTY, Habits, Position, Reaction, State
 
+_FAR = 1_000
+"""So far below ours a device's lowest acceptable counter never is but after it began to count anew, or long silence."""
+
 
 class Line(NamedTuple):
     """A context as an export has it: keys in clear. `kek` is None where there is none."""
@@ -66,7 +69,16 @@ def placed(state: State, device: Line, ours: int, known: Known, machine: Any, no
         room_in=_room(max(device.rx, ours)),
         room_out=_room(device.tx),
         ahead=device.rx > ours,
+        restarts=_room(max(device.rx, ours)) < PLENTY and device.rx < ours - _FAR,
         met=policy_met(machine),
+    )
+
+
+def pair(keys: DeviceKeys, known: Known) -> tuple[Position, Position]:
+    """The positions of a pair of ours."""
+    return (
+        _position(keys.ek, {at: each.ek for at, each in known.data.items()}),
+        _position(keys.ak, {at: each.ak for at, each in known.data.items()}),
     )
 
 

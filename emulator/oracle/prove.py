@@ -11,12 +11,13 @@ through it are counted all the same (`Tally.sequences`), and `Tally.driven` says
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from emulator.oracle import look
-from emulator.oracle.bench import Bench
+from emulator.oracle.bench import Bench, Mark
 from emulator.oracle.look import Known
 from emulator.oracle.state import PLENTY, Habits, State
-from emulator.oracle.transitions import Command, Result, Verb, commands, step
+from emulator.oracle.transitions import OPENINGS, Command, Result, commands, learned, recorded, sendable, step
 
 Alphabet = Callable[[State], Iterable[Command]]
 
@@ -62,20 +63,51 @@ class Tally:
 DISAGREEMENTS_MOST = 20
 
 
+class Machine:
+    """A bench as something that goes from state to state by itself: the device's part is looked up in the device, the
+    keepers' part follows from how commands really came out. The rules for devices are not asked."""
+
+    def __init__(self, bench: Bench, known: Known) -> None:
+        self.bench = bench
+        self.known = known
+
+    def step(self, state: State, command: Command) -> tuple[Result, State]:
+        """Carry a command out: how it came out, and the state that is true then."""
+        if not sendable(state, command):
+            return Result.UNSENT, state
+        state = recorded(state, command)
+        result = self.bench.do(command)
+        if result is Result.ACCEPTED:
+            state = learned(state, command)
+        return result, self.truth(state)
+
+    def truth(self, state: State) -> State:
+        """`state` with what is the device's, and our session's, as it is."""
+        bench = self.bench
+        _, _, ours = bench.counters()
+        seen = look.placed(state, look.line(bench.line()), ours, self.known, bench.machine, bench.now)
+        keys = bench.session.keys
+        under = state.under if keys is None else look.pair(keys, self.known)
+        return seen._replace(associated=bench.associated, under=under)
+
+    def key(self, state: State) -> tuple[object, ...]:
+        """Equal where what follows must be equal: the device's memory and keys byte for byte, and the state."""
+        line = look.line(self.bench.line())
+        return (line.ek, line.ak, line.kek, self.bench.machine.snapshot(), state)
+
+
 class Prover:
-    """Explores from one bench. `share` False drives every sequence, however often the machine has stood so."""
+    """Compares, from one bench onwards. `share` False drives every sequence, however often the machine stood so."""
 
     def __init__(
         self,
-        bench: Bench,
-        known: Known,
+        machine: Machine,
         habits: Habits,
         *,
         alphabet: Alphabet = commands,
         share: bool = True,
     ) -> None:
-        self._bench = bench
-        self._known = known
+        self._machine = machine
         self._habits = habits
         self._alphabet = alphabet
         self._share = share
@@ -83,22 +115,21 @@ class Prover:
         self.tally = Tally()
 
     def explore(self, state: State, depth: int) -> Tally:
-        """Every sequence of up to `depth` commands from where the bench stands."""
+        """Every sequence of up to `depth` commands from where the bench stands, which `state` must tell truly."""
         self.tally.sequences += self._explore(state, depth, ())
         return self.tally
 
     def _explore(self, state: State, depth: int, way: tuple[Command, ...]) -> int:
-        key = self._key(state, depth)
+        key = (*self._machine.key(state), depth)
         if self._share and key in self._seen:
             return self._seen[key]
-        tally, bench = self.tally, self._bench
+        tally, bench = self.tally, self._machine.bench
         tally.points += 1
         mark = bench.mark()
         count = 0
         for command in self._alphabet(state):
             count += 1
             there = self.check(state, command, (*way, command))
-            tally.driven += 1
             if depth > 1 and len(tally.disagreements) < DISAGREEMENTS_MOST:
                 count += self._explore(there, depth - 1, (*way, command))
             bench.back_to(mark)
@@ -108,28 +139,56 @@ class Prover:
     def check(self, state: State, command: Command, way: tuple[Command, ...]) -> State:
         """Carry one command out, compare, and give the state that is true now."""
         promised, there = step(state, command, self._habits)
-        bench = self._bench
-        if promised is Result.UNSENT or command.verb is Verb.WAIT:
-            return there
-        found = bench.do(command)
-        truth = self.truth(there)
+        found, truth = self._machine.step(state, command)
+        tally = self.tally
+        tally.driven += 1
         if not _same(promised, there, found, truth):
-            self.tally.disagreements.append(Disagreement(way, (promised, there), (found, truth)))
-        healed = self.tally.healed
-        if there.agrees() and truth.agrees() and (healed is None or len(way) < len(healed)):
-            self.tally.healed = way
+            tally.disagreements.append(Disagreement(way, (promised, there), (found, truth)))
+        if truth.agrees() and (tally.healed is None or len(way) < len(tally.healed)):
+            tally.healed = way
         return truth
 
-    def truth(self, state: State) -> State:
-        """`state` with what is the device's as the machine has it."""
-        bench = self._bench
-        _, _, ours = bench.counters()
-        seen = look.placed(state, look.line(bench.line()), ours, self._known, bench.machine, bench.now)
-        return seen._replace(associated=bench.associated)
 
-    def _key(self, state: State, depth: int) -> tuple[object, ...]:
-        line = look.line(self._bench.line())
-        return (line.ek, line.ak, line.kek, self._bench.machine.snapshot(), state, depth)
+class Driven(NamedTuple):
+    """What a search on the machine found: the shortest way to agreement, None when there is none within the depth.
+    `closed`: nothing new could be reached, so none of any length exists. `reads`: whether any read was answered."""
+
+    way: tuple[Command, ...] | None
+    closed: bool
+    reads: bool
+    driven: int
+
+
+def heals(machine: Machine, state: State, depth: int, alphabet: Alphabet = commands) -> Driven:
+    """Look for a way back by driving the machine itself, shortest sequences first, and asking no rule what comes of
+    any. Leaves the bench where it was."""
+    bench = machine.bench
+    begin = bench.mark()
+    if state.agrees():
+        return Driven((), True, True, 0)
+    seen = {machine.key(state)}
+    frontier: list[tuple[State, Mark, tuple[Command, ...]]] = [(state, begin, ())]
+    driven, reads = 0, False
+    for _ in range(depth):
+        onward: list[tuple[State, Mark, tuple[Command, ...]]] = []
+        for here, mark, way in frontier:
+            for command in alphabet(here):
+                bench.back_to(mark)
+                result, there = machine.step(here, command)
+                driven += 1
+                reads = reads or (result is Result.ACCEPTED and command.verb in OPENINGS)
+                if there.agrees():
+                    bench.back_to(begin)
+                    return Driven((*way, command), False, reads, driven)
+                key = machine.key(there)
+                if key not in seen:
+                    seen.add(key)
+                    onward.append((there, bench.mark(), (*way, command)))
+        frontier = onward
+        if not frontier:
+            break
+    bench.back_to(begin)
+    return Driven(None, not frontier, reads, driven)
 
 
 def _same(promised: Result, there: State, found: Result, truth: State) -> bool:

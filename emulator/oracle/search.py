@@ -9,9 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from emulator.oracle.state import Habits, State
-from emulator.oracle.transitions import TRANSFERS, Command, Result, Verb, commands, step
-
-_READING = frozenset({Verb.ASSOCIATE, Verb.READ, Verb.RESTART})
+from emulator.oracle.transitions import OPENINGS, TRANSFERS, Command, Result, commands, step
 
 
 class Found(NamedTuple):
@@ -41,7 +39,7 @@ def search(state: State, habits: Habits) -> Found:
             for command in commands(here):
                 result, there = step(here, command, habits)
                 accepted = result is Result.ACCEPTED
-                if accepted and reading is None and command.verb in _READING:
+                if accepted and reading is None and command.verb in OPENINGS:
                     reading = (*_way(parents, here), command)
                 if accepted and command.verb in TRANSFERS:
                     rekeyed = True

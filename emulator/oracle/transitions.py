@@ -65,6 +65,9 @@ class Command(NamedTuple):
 _OPENING: Final = 3
 """Messages of an association, each way."""
 
+OPENINGS: Final = frozenset({Verb.ASSOCIATE, Verb.READ, Verb.RESTART})
+"""What is answered under keys, and so proves them."""
+
 TRANSFERS: Final = frozenset(
     {Verb.PROBE_MASTER, Verb.TRANSFER_DATA, Verb.TRANSFER_EK, Verb.TRANSFER_AK, Verb.TRANSFER_MASTER}
 )
@@ -87,27 +90,93 @@ def commands(state: State) -> Iterator[Command]:
     ek, ak = state.under
     for under in masters:
         yield Command(Verb.PROBE_MASTER, under, ek, ak)
-        for each in [*data, NEW] if NEW not in data else data:
+        for each in _sendable(data, state.data_doubt):
             yield Command(Verb.TRANSFER_DATA, under, each, each)
             yield Command(Verb.TRANSFER_EK, under, ek=each)
             yield Command(Verb.TRANSFER_AK, under, ak=each)
-        for each in [*masters, NEW] if NEW not in masters else masters:
+        for each in _sendable(masters, state.master_doubt):
             yield Command(Verb.TRANSFER_MASTER, under, kek=each)
     yield Command(Verb.ACTIVATE)
 
 
+def _sendable(known: list[Position], doubt: bool) -> list[Position]:
+    """What may be sent, the most prudent first: a candidate in doubt once more, else a new generation."""
+    if NEW in known:
+        return known
+    return [*known[1:2], NEW, *known[:1], *known[2:]] if doubt else [NEW, *known]
+
+
 def step(state: State, command: Command, habits: Habits) -> tuple[Result, State]:
     """What comes of a command: how the head end sees it, and the state after it."""
+    if not sendable(state, command):
+        return Result.UNSENT, state
+    result, state = _done(recorded(state, command), command, habits)
+    return result, learned(state, command) if result is Result.ACCEPTED else state
+
+
+# The keepers' side: what can be sent, what is written down before, what an acceptance proves
+
+
+def sendable(state: State, command: Command) -> bool:
+    """Whether the keepers can make every key that a command needs now."""
     verb = command.verb
     if verb is Verb.WAIT:
-        return Result.ACCEPTED, state._replace(up=state.up | command.keeper)
+        return True
+    if verb in OPENINGS:
+        return state.knows_data(command.ek) and state.knows_data(command.ak)
+    if verb not in TRANSFERS:
+        return state.up == BOTH
+    return state.knows_master(command.under) and all(_can_send(state, *item) for item in _items(command))
+
+
+def _can_send(state: State, name: str, key: Position) -> bool:
+    if key == NEW:
+        return state.up == BOTH  # both acknowledge it before it is sent
+    return state.knows_master(key) if name == "kek" else state.knows_data(key)
+
+
+def recorded(state: State, command: Command) -> State:
+    """What both keepers write down before a byte of a command leaves."""
+    bit = 1 << NEW
+    if command.verb is Verb.TRANSFER_MASTER:
+        state = state._replace(master_doubt=True)
+        if command.kek == NEW:
+            state = state._replace(s1sp_master=state.s1sp_master | bit, dco_master=state.dco_master | bit)
+    elif command.verb in TRANSFERS and command.verb is not Verb.PROBE_MASTER:
+        state = state._replace(data_doubt=True)
+        if NEW in (command.ek, command.ak):
+            state = state._replace(s1sp_data=state.s1sp_data | bit, dco_data=state.dco_data | bit)
+    return state
+
+
+def learned(state: State, command: Command) -> State:
+    """What the keepers believe after a device has accepted a command.
+
+    An answer under a pair of one generation proves it live; a mixture proves neither. A transfer that was accepted was
+    wrapped under the live master key; what it carried is not proven by it.
+    """
+    verb = command.verb
+    if verb in OPENINGS and command.ek == command.ak:
+        return state._replace(data_live=command.ek, data_doubt=False)
+    if verb in TRANSFERS and verb is not Verb.TRANSFER_MASTER:
+        return state._replace(master_live=command.under, master_doubt=False)
+    if verb is Verb.WAIT:
+        return state._replace(up=state.up | command.keeper)
+    return state
+
+
+# The device's side
+
+
+def _done(state: State, command: Command, habits: Habits) -> tuple[Result, State]:
+    verb = command.verb
+    if verb is Verb.WAIT:
+        return Result.ACCEPTED, state
     if verb is Verb.ASK_COUNTER:
-        if not state.room_in:
-            return Result.REFUSED, state
-        return Result.ACCEPTED, state._replace(ahead=False)
+        return (Result.ACCEPTED, state._replace(ahead=False)) if state.room_in else (Result.REFUSED, state)
     if verb is Verb.ASSOCIATE:
         return _associate(state, command, habits)
-    if verb in (Verb.READ, Verb.RESTART):
+    if verb in OPENINGS:
         return _read(state, command, habits)
     if verb is Verb.ACTIVATE:
         _, result, state = _message(state, habits)
@@ -159,13 +228,12 @@ def _message(state: State, habits: Habits, tries: int = 1) -> tuple[bool, Result
                 return False, Result.REFUSED, _paid(state, 2)._replace(associated=False)
         return False, result, after
     answered = state.room_out > 0
-    state = state._replace(room_in=_spend(state.room_in), room_out=_spend(state.room_out))
+    # Whatever counts anew counts on from the counter it has heard last.
+    state = state._replace(room_in=_spend(state.room_in), room_out=_spend(state.room_out), restarts=False)
     return True, Result.ACCEPTED if answered else Result.REFUSED, state
 
 
 def _associate(state: State, command: Command, habits: Habits) -> tuple[Result, State]:
-    if not (state.knows_data(command.ek) and state.knows_data(command.ak)):
-        return Result.UNSENT, state
     state = state._replace(under=(command.ek, command.ak))
     if not state.room_in:
         return Result.REFUSED, state
@@ -173,6 +241,7 @@ def _associate(state: State, command: Command, habits: Habits) -> tuple[Result, 
         closes = (habits.bad_counter if state.ahead else habits.bad_tag) is Reaction.CLOSE
         result, state = _unheard(state, habits, READ_TRIES)
         return result, state._replace(associated=False) if closes and result is Result.SILENCE else state
+    state = state._replace(restarts=False)
     if state.room_in < _OPENING:
         # It begins, and we cannot go on: the device waits for a proof, and what stood before is gone.
         return Result.REFUSED, state._replace(
@@ -191,50 +260,28 @@ def _associate(state: State, command: Command, habits: Habits) -> tuple[Result, 
     state = state._replace(
         room_in=_spend(state.room_in, _OPENING), room_out=_spend(state.room_out, _OPENING), associated=True
     )
-    return Result.ACCEPTED, _believed_pair(state)
+    return Result.ACCEPTED, state
 
 
 def _read(state: State, command: Command, habits: Habits) -> tuple[Result, State]:
-    if not (state.knows_data(command.ek) and state.knows_data(command.ak)):
-        return Result.UNSENT, state
     before = state.under
     state = state._replace(under=(command.ek, command.ak))
     if command.verb is Verb.RESTART and state.restarts and _opens(state):
-        state = state._replace(room_in=PLENTY, restarts=False)
+        state = state._replace(room_in=PLENTY)
     _, result, state = _message(state, habits, READ_TRIES)
-    if result is Result.ACCEPTED:
-        return result, _believed_pair(state)
-    return result, state._replace(under=before)
-
-
-def _believed_pair(state: State) -> State:
-    """An answer under a pair: of one generation it is live, and there is no doubt any more; a mixture proves
-    neither."""
-    ek, ak = state.under
-    return state._replace(data_live=ek, data_doubt=False) if ek == ak else state
+    return result, state if result is Result.ACCEPTED else state._replace(under=before)
 
 
 # Transfers
 
 
 def _transfer(state: State, command: Command, habits: Habits) -> tuple[Result, State]:
-    verb = command.verb
-    items = _items(command)
-    if not state.knows_master(command.under) or any(not _can_send(state, name, key) for name, key in items):
-        return Result.UNSENT, state
-    state = _recorded(state, command)
     carried_out, result, state = _message(state, habits)
     if not carried_out:
         return result, state
-    if state.kek != command.under or (verb is Verb.TRANSFER_MASTER and not habits.master_changes):
+    if state.kek != command.under or (command.verb is Verb.TRANSFER_MASTER and not habits.master_changes):
         return Result.REFUSED, state
-    state = _taken(state, items, habits)
-    if result is not Result.ACCEPTED:
-        return result, state
-    if verb is not Verb.TRANSFER_MASTER:
-        # Accepted, so it is wrapped under the live master key.
-        state = state._replace(master_live=command.under, master_doubt=False)
-    return result, state
+    return result, _taken(state, _items(command), habits)
 
 
 def _items(command: Command) -> list[tuple[str, Position]]:
@@ -246,26 +293,6 @@ def _items(command: Command) -> list[tuple[str, Position]]:
     if verb is Verb.TRANSFER_AK:
         return [("ak", command.ak)]
     return [("ek", command.ek), ("ak", command.ak)]
-
-
-def _can_send(state: State, name: str, key: Position) -> bool:
-    if key == NEW:
-        return state.up == BOTH  # both acknowledge it before it is sent
-    return state.knows_master(key) if name == "kek" else state.knows_data(key)
-
-
-def _recorded(state: State, command: Command) -> State:
-    """What both keepers write down before a byte of it leaves."""
-    bit = 1 << NEW
-    if command.verb is Verb.TRANSFER_MASTER:
-        state = state._replace(master_doubt=True)
-        if command.kek == NEW:
-            state = state._replace(s1sp_master=state.s1sp_master | bit, dco_master=state.dco_master | bit)
-    elif command.verb is not Verb.PROBE_MASTER:
-        state = state._replace(data_doubt=True)
-        if NEW in (command.ek, command.ak):
-            state = state._replace(s1sp_data=state.s1sp_data | bit, dco_data=state.dco_data | bit)
-    return state
 
 
 def _taken(state: State, items: list[tuple[str, Position]], habits: Habits) -> State:
