@@ -52,6 +52,7 @@ class HeadEnd:
         estate = cell.estate
         secret = derive.key(b"head end", "keeper", estate.name, estate.seed)
         self.keyring = Keyring(secret, cell.members, Patience())
+        self.keyring.attend(cell)
         self.casework: Casework | None = None
         self._lines: dict[int, deque[Planned]] = {}
         self._reserved: dict[int, tuple[int, ...]] = {}

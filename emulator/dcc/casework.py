@@ -50,6 +50,7 @@ class Casework:
     def __init__(self, cell: Cell, keyring: Keyring, settings: CampaignSettings) -> None:
         self.cell = cell
         self.keyring = keyring
+        keyring.attend(cell)
         self.alert_desk: AlertDesk | None = None
         """Who is told of the alerts that come in conversations; nobody unless set."""
         self._settings = settings

@@ -37,7 +37,7 @@ class Question:
 class KeeperAnswer:
     """What becomes of it. `silent`: nothing is heard. `refused`: why the DCO does not countersign. `forgets`: it loses
     what it was just told. `misses`: it does not hear of it. `restored`: its record is the one before its last change.
-    `closed`: it has nothing to hand over any more."""
+    `closed`: it has nothing to hand over any more. `keys`: of which hierarchy, or any."""
 
     silent: bool = False
     refused: str = ""
@@ -45,6 +45,7 @@ class KeeperAnswer:
     misses: bool = False
     restored: bool = False
     closed: bool = False
+    keys: str = "any"
 
 
 _KEEPER: Final = frozenset({Point.KEEPER})
@@ -192,10 +193,10 @@ class KeeperRestoredFromBackup(KeeperFault):
     keys: Literal["any", "data", "master"] = "any"
 
     def meets(self, question: Question) -> bool:
-        return question.what == "tell" and question.keeper == self.keeper and self.keys in ("any", question.keys)
+        return question.what == "tell" and question.keeper == self.keeper
 
     def answer(self) -> KeeperAnswer:
-        return KeeperAnswer(restored=True)
+        return KeeperAnswer(restored=True, keys=self.keys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,16 +7,19 @@ loaded, so that no nonce can come twice under any of them.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from emulator.crypto import derive
 from emulator.crypto.keys import ContextStore
 from emulator.dlms.client import MANAGEMENT, Client
 from emulator.fleet import registry
-from emulator.fleet.cell import CONTEXT_BYTES
+from emulator.fleet.cell import CONTEXT_BYTES, Cell
 from emulator.fleet.installation import KEYED, DeviceKeys, SmsoDevice, SmsoRecord
-from emulator.headend.keeper import RECORD_BYTES, Keeper
-from emulator.headend.rotation import DeviceCustody
+from emulator.headend.custody import DeviceCustody, Office, countersigned
+from emulator.headend.dual_control import DualControl
+from emulator.headend.keeper import RECORD_BYTES, Keeper, KeeperSettings
+from emulator.headend.policy import CustodySettings
 from emulator.headend.session import Session
 from emulator.kernel.machine import Party
 
@@ -48,14 +51,31 @@ class Patience:
 
 
 class Keyring:
-    """Contexts and custody for the installations of a cell."""
+    """Contexts and custody for the installations of a cell. `custody` says how keys are kept and changed."""
 
-    def __init__(self, secret: bytes, members: range, patience: Patience) -> None:
+    def __init__(
+        self, secret: bytes, members: range, patience: Patience, custody: CustodySettings | None = None
+    ) -> None:
+        settings = custody or CustodySettings()
         self._members = members
         self._patience = patience
         self._secret = secret
         self.store = ContextStore(len(members) * len(KEYED))
-        self.keeper = Keeper(secret, members.start, len(members))
+        self.keeper = Keeper(
+            secret, members.start, len(members), KeeperSettings(settings.builder, settings.smso_closes)
+        )
+        self.office = Office(settings, DualControl(settings.control, members))
+        """What the custody of all devices here has in common: policies, the countersigner, the locks."""
+
+    def attend(self, cell: Cell) -> None:
+        """Go by the virtual time of a cell, and let the faults in force there strike the keepers."""
+        world = cell.world
+
+        def now() -> int:
+            return world.now
+
+        self.office.now = self.keeper.now = now
+        self.office.mischief = cell.mischief
 
     def context(self, installation: int, party: Party) -> int:
         """The context towards a device."""
@@ -74,10 +94,10 @@ class Keyring:
         profile = registry.model(device.spec.model).profile
         addressing = profile.addressing
         context = self.context(installation, party)
-        custody = DeviceCustody(self.keeper, installation, party, handed_over)
-        keys = custody.data_keys(custody.data.custody.live)
+        custody = DeviceCustody(self.keeper, installation, party, handed_over, self.office)
         store = self.store
         if not store.loaded(context):
+            keys = custody.data_keys(custody.data.custody.live)
             store.load(
                 context,
                 ek=keys.ek,
@@ -96,18 +116,20 @@ class Keyring:
 
         sap, answer_us = addressing.sap, self._patience.answer_us
         management, public = Client(store, context, MANAGEMENT), Client()
+        session = Session(
+            management,
+            addressing.management,
+            sap,
+            patience_us=answer_us,
+            first_patience_us=first,
+            challenge=challenge,
+        )
+        session.countersign = partial(countersigned, custody)
         return Target(
             party,
             device,
             custody,
-            Session(
-                management,
-                addressing.management,
-                sap,
-                patience_us=answer_us,
-                first_patience_us=first,
-                challenge=challenge,
-            ),
+            session,
             Session(public, addressing.public, sap, patience_us=answer_us, first_patience_us=first),
         )
 

@@ -1,8 +1,8 @@
 """How a head end goes about changing keys and finding a way back in: settings, sensible ones and careless ones.
 
 The defaults are a head end that cannot lose a key by itself. The others are what is seen in the field, and what
-campaigns are run with to learn what they cost: sending again at once while a device may still be writing, not keeping what was
-sent, changing EK and AK one by one, beginning a counter anew that the device did not.
+campaigns are run with to learn what they cost: sending again at once while a device may still be writing, not keeping
+what was sent, changing EK and AK one by one, beginning a counter anew that the device did not.
 """
 
 from dataclasses import dataclass

@@ -1,167 +1,171 @@
 """Changing a device's keys under its master key, so that no step of it can lose them.
 
-Two hierarchies change, each through the same written states:
+The states and the table of moves are in `headend/custody.py`; here is what is said to the device between them. Only a
+device's own behaviour proves or disproves: an answer to the transfer alone does not (the reply is sent under the old
+keys, before the new ones are taken into use), and silence proves nothing.
 
-    HELD -record-> RECORDED -send-> SENT -proven-> CONFIRMED -promote-> HELD
-                                    SENT -disproven-> HELD      (the device has shown it holds the old key)
-                                    SENT -doubt-> SENT          (no answer: either may be live; ask again later)
-
-*Recorded* means: the candidate stands in the keeper's memory before a byte of it leaves. Only a device's own behaviour
-proves or disproves: an answer to the transfer alone does not (the reply is sent under the old keys, before the new ones
-are taken into use), and silence proves nothing.
-
-- Data keys (EK and AK, one array, so that the device takes both or neither) are proven by a read under them.
+- Data keys (EK and AK, in one array or one by one: `RotationPolicy.arrays`) are proven by a read under them.
 - A master key cannot be read. It is proven by the device accepting a transfer that is wrapped under it: in a healthy
   change that is the transfer of the new data keys; in doubt it is a transfer of the data keys that are live already,
   which changes nothing whichever way it ends. A refused transfer disproves nothing by itself, as a device has other
-  reasons to refuse one: the candidate is given up only when the device has accepted a transfer under the old master
-  key instead. A candidate given up wrongly would be a meter nobody can ever change the keys of again.
+  reasons to refuse one: which master key it holds is asked of every one that the keepers still know.
 
-So a six-second outage between any two steps leaves SENT, and the next attempt starts with the question and not with
-another change. DLMS UA 1000-1 (class 64, key_transfer); RFC 3394 for the wrapping.
+So a six-second outage between any two steps leaves SENT, and the next attempt of a patient head end starts with the
+question and not with another change. What a careless one does instead is in `headend/policy.py`. DLMS UA 1000-1
+(class 64, key_transfer); RFC 3394 for the wrapping; one change at a time for each device: `headend/lock.py`.
 """
 
-from enum import StrEnum
+from collections.abc import Iterable
 from typing import Final
 
 from emulator.codecs.axdr import Data, array, enum, octet_string, structure
 from emulator.crypto import keywrap
-from emulator.errors import EmulatorError, UsageError
+from emulator.errors import EmulatorError
 from emulator.fleet.installation import DeviceKeys
-from emulator.headend.conversation import Remark
-from emulator.headend.keeper import Custody, Hierarchy, Keeper, Stage
+from emulator.headend.conversation import Remark, Rest
+from emulator.headend.custody import (
+    TRANSITIONS,
+    Change,
+    DeviceCustody,
+    Event,
+    Office,
+    candidate,
+    cut_in,
+    heard,
+    promote,
+)
+from emulator.headend.keeper import Hierarchy, Stage
 from emulator.headend.services import FIRST_READ, KEY_TRANSFER
 from emulator.headend.session import NoAnswerError, RefusedError, Session, Steps
 from emulator.kernel.effects import Note
-from emulator.kernel.machine import Party
+from emulator.kernel.time import SECOND
 
-
-class Event(StrEnum):
-    """What moves a change of keys. Texts, because the hash of a plain `Enum` is a call in Python."""
-
-    RECORD = "record"
-    SEND = "send"
-    PROVEN = "proven"
-    DISPROVEN = "disproven"
-    DOUBT = "doubt"
-    PROMOTE = "promote"
-
-
-TRANSITIONS: Final[dict[tuple[Stage, Event], Stage]] = {
-    (Stage.HELD, Event.RECORD): Stage.RECORDED,
-    (Stage.RECORDED, Event.RECORD): Stage.RECORDED,
-    (Stage.RECORDED, Event.SEND): Stage.SENT,
-    (Stage.SENT, Event.SEND): Stage.SENT,
-    (Stage.SENT, Event.PROVEN): Stage.CONFIRMED,
-    (Stage.SENT, Event.DISPROVEN): Stage.HELD,
-    (Stage.SENT, Event.DOUBT): Stage.SENT,
-    (Stage.CONFIRMED, Event.PROMOTE): Stage.HELD,
-}
-"""All moves there are; any other is a fault of ours."""
+__all__ = [
+    "KEY_IDS",
+    "TRANSITIONS",
+    "Change",
+    "DeviceCustody",
+    "Event",
+    "Office",
+    "proves_candidate",
+    "rotate",
+    "settle_master",
+    "transfer_of",
+]
 
 KEY_IDS: Final = {"ek": 0, "ak": 2, "kek": 3}
 
-
-class Change:
-    """One hierarchy of one device, moved along `TRANSITIONS`."""
-
-    __slots__ = ("custody",)
-
-    def __init__(self, custody: Custody) -> None:
-        self.custody = custody
-
-    def move(self, event: Event) -> None:
-        """Take one transition and write it down."""
-        stage = TRANSITIONS.get((self.custody.stage, event))
-        if stage is None:
-            raise UsageError(f"a change of keys that is {self.custody.stage.name} cannot take {event.name}")
-        if event is Event.RECORD:
-            self.custody.record()
-        if event is Event.PROMOTE:
-            self.custody.promote()
-        elif event is Event.DISPROVEN:
-            self.custody.forget_candidate()
-        else:
-            self.custody.move(stage)
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether a candidate may be live."""
-        return self.custody.stage is Stage.SENT
+_PARTS: Final = {
+    "all": (("ek", "ak"),),
+    "ek-first": (("ek",), ("ak",)),
+    "ak-first": (("ak",), ("ek",)),
+}
+"""Policy -> the transfers of a pair, in order."""
 
 
-class DeviceCustody:
-    """What one keeper believes of one device, with the keys themselves at hand: the rotation's working set."""
-
-    __slots__ = ("_derived", "data", "handed_over", "installation", "keeper", "master", "party")
-
-    def __init__(self, keeper: Keeper, installation: int, party: Party, handed_over: DeviceKeys) -> None:
-        self.keeper = keeper
-        self.installation = installation
-        self.party = party
-        self.handed_over = handed_over
-        self._derived: dict[int, DeviceKeys] = {}
-        self.data = Change(keeper.custody(installation, party, Hierarchy.DATA))
-        self.master = Change(keeper.custody(installation, party, Hierarchy.MASTER))
-
-    @property
-    def touched(self) -> bool:
-        """Whether a change of this device's keys has ever been sent."""
-        return any(change.in_doubt or change.custody.live for change in (self.data, self.master))
-
-    def data_keys(self, generation: int) -> DeviceKeys:
-        """EK and AK of a generation."""
-        keys = self._derived.get(generation)
-        if keys is None:
-            keys = self.keeper.data_keys(self.installation, self.party, generation, self.handed_over)
-            self._derived[generation] = keys
-        return keys
-
-    def master_key(self, generation: int) -> bytes:
-        """KEK of a generation. Raises RefusedError when the old operator had none."""
-        key = self.keeper.master_key(self.installation, self.party, generation, self.handed_over)
-        if key is None:
-            raise RefusedError("no-master-key")
-        return key
-
-
-def _transfer(wrapping: bytes, keys: list[tuple[int, bytes]]) -> Data:
+def transfer_of(wrapping: bytes, keys: Iterable[tuple[int, bytes]]) -> Data:
     """The parameter of key_transfer: an array of {key id, key wrapped under `wrapping`}."""
     return array([structure([enum(key_id), octet_string(keywrap.wrap(wrapping, key))]) for key_id, key in keys])
 
 
-def _data_transfer(wrapping: bytes, keys: DeviceKeys) -> Data:
-    return _transfer(wrapping, [(KEY_IDS["ek"], keys.ek), (KEY_IDS["ak"], keys.ak)])
+def _data_transfer(wrapping: bytes, keys: DeviceKeys, part: tuple[str, ...] = ("ek", "ak")) -> Data:
+    return transfer_of(wrapping, [(KEY_IDS[name], keys.ek if name == "ek" else keys.ak) for name in part])
 
 
 def rotate(session: Session, device: DeviceCustody) -> Steps[None]:
-    """Change KEK, then EK and AK, of the device behind an open association; ends with everything proven.
+    """Change KEK, EK and AK of the device behind an open association, as `RotationPolicy` says; ends with everything
+    proven.
 
-    Raises NoAnswerError or RefusedError; what they left in doubt is settled by calling this again in a later attempt.
+    Raises NoAnswerError or RefusedError ("locked" when somebody else is changing its keys); what they left in doubt is
+    settled by calling this again in a later attempt.
     """
-    yield from settle_master(session, device)
-    if device.master.custody.stage is not Stage.SENT:
+    office = device.office
+    locks, lasts = office.locks, round(office.settings.rotation.lock_s * SECOND)
+    if not locks.take(device.device, office.holder, office.now(), lasts):
+        raise RefusedError("locked", locks.holder(device.device, office.now()))
+    try:
+        try:
+            yield from _rotated(session, device)
+        except (NoAnswerError, RefusedError):
+            device.take_losses()
+            yield from heard(device)
+            raise
+        device.take_losses()
+        yield from heard(device)
+    finally:
+        locks.release(device.device, office.holder)
+
+
+def _rotated(session: Session, device: DeviceCustody) -> Steps[None]:
+    policy = device.office.settings.rotation
+    if device.master.in_doubt or device.data.in_doubt:
+        yield from _until_quiet(device)
+        if policy.retry == "patient":
+            yield from settle_master(session, device)
+    yield from cut_in(device, session, "before-transfer")
+    if policy.master == "first":
         yield from _send_master(session, device)
+        yield from cut_in(device, session, "between-master-and-data")
     yield from _change_data(session, device)
+    if policy.master == "last":
+        yield from cut_in(device, session, "between-master-and-data")
+        yield from _send_master(session, device)
+        yield from settle_master(session, device)
+        yield Remark(
+            Note(
+                "rotation.confirmed",
+                (int(device.party), device.data.custody.live, device.master.custody.live),
+            )
+        )
+    device.office.locks.settled(device.device)
+    yield from cut_in(device, session, "after")
+
+
+def _until_quiet(device: DeviceCustody) -> Steps[None]:
+    """A patient head end lets a device come to rest before it sends it keys again."""
+    office = device.office
+    sent = office.locks.last_sent(device.device)
+    if sent is None or office.settings.rotation.retry != "patient":
+        return
+    rested = sent + round(office.settings.rotation.quiet_s * SECOND)
+    if office.now() < rested:
+        yield Rest(rested)
+
+
+# Which master key does it hold?
 
 
 def settle_master(session: Session, device: DeviceCustody) -> Steps[None]:
-    """Answer the question an earlier attempt left open: which master key is live? Changes no key in the device."""
+    """Answer the question an earlier transfer left open: which master key is live? Changes no key in the device.
+
+    Raises RefusedError "no-master-key" when transfers under all that the keepers know are refused."""
     change = device.master
     if not change.in_doubt:
         return
-    if (yield from _unwraps_under(session, device, change.custody.candidate)):
-        _prove_master(device)
-        yield Remark(Note("rotation.master-settled", (int(device.party),)))
-    elif (yield from _unwraps_under(session, device, change.custody.live)):
-        change.move(Event.DISPROVEN)
-        yield Remark(Note("rotation.master-disproven", (int(device.party),)))
-    else:
-        yield Remark(Note("rotation.master-unsettled", (int(device.party),)))
-        raise RefusedError("no-master-key", "transfers under either master key are refused")
+    party = int(device.party)
+    in_question, live = change.custody.candidate, change.custody.live
+    order = [in_question, *(each for each in device.known(Hierarchy.MASTER) if each != in_question)]
+    for generation in order:
+        if generation == in_question and not change.custody.shared(generation):
+            continue
+        if not (yield from unwraps_under(session, device, generation)):
+            continue
+        if generation == in_question:
+            yield from promote(device, Hierarchy.MASTER)
+            yield Remark(Note("rotation.master-settled", (party,)))
+        elif generation == live:
+            change.move(Event.DISPROVEN)
+            yield Remark(Note("rotation.master-disproven", (party,)))
+        else:
+            change.move(Event.FOUND, generation=generation)
+            yield Remark(Note("rotation.master-found", (party, generation)))
+        return
+    yield from heard(device)
+    yield Remark(Note("rotation.master-unsettled", (party,)))
+    raise RefusedError("no-master-key", "transfers under every known master key are refused")
 
 
-def _unwraps_under(session: Session, device: DeviceCustody, generation: int) -> Steps[bool]:
+def unwraps_under(session: Session, device: DeviceCustody, generation: int) -> Steps[bool]:
     """Does the device accept the data keys it has, wrapped under this master key? Raises what says neither."""
     assert session.keys is not None, "the association stands under some pair"
     probe = _data_transfer(device.master_key(generation), session.keys)
@@ -174,18 +178,72 @@ def _unwraps_under(session: Session, device: DeviceCustody, generation: int) -> 
     return True
 
 
-def _send_master(session: Session, device: DeviceCustody) -> Steps[None]:
-    change = device.master
-    change.move(Event.RECORD)
-    candidate = device.master_key(change.custody.candidate)
-    wrapping = device.master_key(change.custody.live)
+def _astray(session: Session, device: DeviceCustody) -> Steps[bool]:
+    """A transfer under the live master key was refused. Is another one live? True: it was found and believed from now
+    on; False: the live one is, and the device had another reason. Raises RefusedError "no-master-key" for none."""
+    custody = device.master.custody
+    for generation in device.known(Hierarchy.MASTER):
+        if (yield from unwraps_under(session, device, generation)):
+            if generation == custody.live:
+                return False
+            device.master.move(Event.FOUND, generation=generation)
+            yield Remark(Note("rotation.master-found", (int(device.party), generation)))
+            return True
+    yield from heard(device)
+    yield Remark(Note("rotation.master-unsettled", (int(device.party),)))
+    raise RefusedError("no-master-key", "transfers under every known master key are refused")
+
+
+# Transfers
+
+
+def _send(session: Session, device: DeviceCustody, change: Change, transfer: Data) -> Steps[None]:
+    """One transfer; an impatient head end repeats it when nothing is heard."""
+    policy, office = device.office.settings.rotation, device.office
     change.move(Event.SEND)
-    yield Remark(Note("rotation.master-sent", (int(device.party), change.custody.candidate)))
-    try:
-        yield from session.action(KEY_TRANSFER, _transfer(wrapping, [(KEY_IDS["kek"], candidate)]))
-    except (RefusedError, NoAnswerError) as error:
-        change.move(Event.DISPROVEN if _said_no(error) else Event.DOUBT)
-        raise
+    left = policy.again if policy.retry == "impatient" else 0
+    while True:
+        try:
+            yield from session.action(KEY_TRANSFER, transfer)
+        except NoAnswerError:
+            office.locks.sent(device.device, office.now())
+            if not left:
+                raise
+            left -= 1
+            yield Remark(Note("rotation.sent-again", (int(device.party), change.custody.candidate)))
+            yield Rest(office.now() + round(policy.retry_after_s * SECOND))
+        else:
+            return
+
+
+def _failed(device: DeviceCustody, change: Change, event: Event) -> None:
+    """A transfer did not go well; a careless head end has kept nothing of it."""
+    kept = device.office.settings.rotation.candidates == "kept"
+    change.move(event if kept else Event.DROP)
+
+
+def _send_master(session: Session, device: DeviceCustody) -> Steps[None]:
+    change, party = device.master, int(device.party)
+    found = False
+    while True:
+        generation = change.custody.candidate if change.in_doubt else (yield from candidate(device, Hierarchy.MASTER))
+        wrapping = device.master_key(change.custody.live)
+        yield Remark(Note("rotation.master-sent", (party, generation)))
+        transfer = transfer_of(wrapping, [(KEY_IDS["kek"], device.master_key(generation))])
+        try:
+            yield from _send(session, device, change, transfer)
+        except RefusedError as error:
+            _failed(device, change, Event.DISPROVEN if _said_no(error) else Event.DOUBT)
+            if not _said_no(error) or found:
+                raise
+            found = yield from _astray(session, device)
+            if not found:
+                raise
+            continue
+        except NoAnswerError:
+            _failed(device, change, Event.DOUBT)
+            raise
+        return
 
 
 def _said_no(error: EmulatorError) -> bool:
@@ -193,44 +251,47 @@ def _said_no(error: EmulatorError) -> bool:
     return isinstance(error, RefusedError) and error.reason == "action"
 
 
-def _prove_master(device: DeviceCustody) -> None:
-    device.master.move(Event.PROVEN)
-    device.master.move(Event.PROMOTE)
-
-
 def _change_data(session: Session, device: DeviceCustody) -> Steps[None]:
-    change = device.data
-    master = device.master
-    wrapping_generation = master.custody.candidate if master.in_doubt else master.custody.live
-    if not change.in_doubt:
-        change.move(Event.RECORD)
-    candidate = change.custody.candidate
-    change.move(Event.SEND)
-    yield Remark(Note("rotation.data-sent", (int(device.party), candidate)))
-    transfer = _data_transfer(device.master_key(wrapping_generation), device.data_keys(candidate))
-    try:
-        yield from session.action(KEY_TRANSFER, transfer)
-    except (RefusedError, NoAnswerError) as error:
-        if _said_no(error):
-            # It holds what this association stands under. A master key in doubt stays so: the next attempt asks.
-            whole = session.keys == device.data_keys(change.custody.live)
-            change.move(Event.DISPROVEN if whole else Event.DOUBT)
-            raise
-        change.move(Event.DOUBT)
-        if not (yield from proves_candidate(session, device)):
-            raise
-    else:
+    change, master = device.data, device.master
+    if change.in_doubt and not change.custody.shared(change.custody.candidate):
+        change.move(Event.DROP)  # one of the keepers has lost it: nobody can send it again
+    generation = change.custody.candidate if change.in_doubt else (yield from candidate(device, Hierarchy.DATA))
+    policy = device.office.settings.rotation
+    wrapping = device.master_key(master.custody.candidate if master.in_doubt else master.custody.live)
+    wanted = device.data_keys(generation)
+    yield Remark(Note("rotation.data-sent", (int(device.party), generation)))
+    for part in _PARTS[policy.arrays]:
         before = session.keys
         assert before is not None, "the association stands under some pair"
-        lowest = session.begin_with(device.data_keys(candidate))
+        try:
+            yield from _send(session, device, change, _data_transfer(wrapping, wanted, part))
+        except (RefusedError, NoAnswerError) as error:
+            if _said_no(error):
+                # It holds what this association stands under. A master key in doubt stays so: the next attempt asks.
+                whole = before == device.data_keys(change.custody.live)
+                _failed(device, change, Event.DISPROVEN if whole else Event.DOUBT)
+                if not master.in_doubt:
+                    yield from _astray(session, device)
+                raise
+            _failed(device, change, Event.DOUBT)
+            if not change.in_doubt or not (yield from proves_candidate(session, device)):
+                raise
+            break
+        after = DeviceKeys(wanted.ek if "ek" in part else before.ek, wanted.ak if "ak" in part else before.ak, None)
+        lowest = session.begin_with(after)
         try:
             yield from session.get(FIRST_READ)
         except (RefusedError, NoAnswerError):
             session.back_to(before, lowest)
+            if policy.candidates == "not-kept":
+                change.move(Event.DROP)
             raise
-        _prove_data(device)
+    else:
+        yield from promote(device, Hierarchy.DATA)
+    if policy.counter_after is not None:
+        session.restart_counter(policy.counter_after)
     if master.in_doubt:
-        _prove_master(device)
+        yield from promote(device, Hierarchy.MASTER)
     yield Remark(Note("rotation.confirmed", (int(device.party), change.custody.live, master.custody.live)))
 
 
@@ -246,11 +307,6 @@ def proves_candidate(session: Session, device: DeviceCustody) -> Steps[bool]:
     except (NoAnswerError, RefusedError):
         session.back_to(before, lowest)
         return False
-    _prove_data(device)
-    return True
-
-
-def _prove_data(device: DeviceCustody) -> None:
-    device.data.move(Event.PROVEN)
-    device.data.move(Event.PROMOTE)
+    yield from promote(device, Hierarchy.DATA)
     assert device.data.custody.stage is Stage.HELD
+    return True

@@ -63,6 +63,7 @@ class Session:
         "_patience_us",
         "client",
         "client_sap",
+        "countersign",
         "keys",
         "server_sap",
     )
@@ -86,6 +87,8 @@ class Session:
         self._heard = False
         self.keys: DeviceKeys | None = None
         """The pair it talks under, once it was told."""
+        self.countersign: Callable[[MethodRef | AttributeRef], Steps[None]] | None = None
+        """Who must agree before something is changed: raises RefusedError when he does not."""
 
     # Keys and counters
 
@@ -120,6 +123,11 @@ class Session:
         store.set_counters(context, tx=tx)
         return True
 
+    def restart_counter(self, first: int) -> None:
+        """Send from `first` on, though that may be lower. Only under an EK that was never sent under."""
+        store, context = self._context()
+        store.set_counters(context, tx=first)
+
     def _context(self) -> tuple[Any, int]:
         client = self.client
         assert client.store is not None, "a public session has no keys"
@@ -151,11 +159,16 @@ class Session:
         return list(results)
 
     def set(self, reference: AttributeRef, data: Data) -> Steps[None]:
-        """Write an attribute. Writing the same value twice is harmless, so it is repeated like a read."""
+        """Write an attribute. Writing the same value twice is harmless, so it is repeated like a read. What affects a
+        supply is countersigned first."""
+        if self.countersign is not None:
+            yield from self.countersign(reference)
         yield from self._repeat(lambda: self.client.set(reference, data))
 
     def action(self, method: MethodRef, data: Data | None = None) -> Steps[Data | None]:
-        """Invoke a method, once."""
+        """Invoke a method, once; countersigned first where it affects a supply."""
+        if self.countersign is not None:
+            yield from self.countersign(method)
         value: Data | None = yield from self._ask(lambda: self.client.action(method, data))
         return value
 

@@ -249,6 +249,7 @@ class _PlayCell:
         self.cell = Cell(estate, number, self, link=link, profile=profile, air=air, sink=world.entries.append)
         secret = derive.key(b"head end", "playground", estate.name, estate.seed)
         self.keyring = Keyring(secret, self.cell.members, Patience())
+        self.keyring.attend(self.cell)
         self._visits: dict[int, tuple[Visit, Inbox]] = {}
         self.inboxes: dict[int, Inbox] = {}
 

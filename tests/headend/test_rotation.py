@@ -35,8 +35,9 @@ def change_at(stage: Stage) -> Change:
     path = {
         Stage.HELD: (),
         Stage.RECORDED: (Event.RECORD,),
-        Stage.SENT: (Event.RECORD, Event.SEND),
-        Stage.CONFIRMED: (Event.RECORD, Event.SEND, Event.PROVEN),
+        Stage.ACKNOWLEDGED: (Event.RECORD, Event.ACKNOWLEDGE),
+        Stage.SENT: (Event.RECORD, Event.ACKNOWLEDGE, Event.SEND),
+        Stage.CONFIRMED: (Event.RECORD, Event.ACKNOWLEDGE, Event.SEND, Event.PROVEN),
     }[stage]
     for event in path:
         change.move(event)
@@ -55,6 +56,11 @@ def test_every_move_of_the_table_is_taken(stage: Stage, event: Event) -> None:
     if event is Event.PROMOTE:
         assert (custody.live, custody.candidate) == (before, 0)
     elif event is Event.DISPROVEN:
+        assert (custody.live, custody.candidate) == (0, 0)
+        assert custody.kept == (before,)  # it can still be tried
+    elif event is Event.DROP:
+        assert (custody.live, custody.candidate, custody.kept) == (0, 0, ())
+    elif event is Event.FOUND:
         assert (custody.live, custody.candidate) == (0, 0)
     else:
         assert custody.live == 0

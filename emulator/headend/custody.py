@@ -1,0 +1,424 @@
+"""Custody of one device: what the keepers believe of it, moved along a written table, with the keys at hand.
+
+Each of the two hierarchies (data keys, master key) changes through the same states:
+
+    HELD -record-> RECORDED -acknowledge-> ACKNOWLEDGED -send-> SENT -proven-> CONFIRMED -promote-> HELD
+                                                                SENT -disproven-> HELD  (it has shown it holds another)
+                                                                SENT -doubt-> SENT      (either may be live; ask later)
+                                                                SENT -drop-> HELD       (what was sent was not kept)
+    HELD, RECORDED, ACKNOWLEDGED, SENT -found-> HELD            (it has shown that it holds an earlier generation)
+
+*Recorded* means: the candidate stands in the builder's memory; *acknowledged*: in the other keeper's too. Nothing is
+sent before that. Only a device's own behaviour proves or disproves.
+
+Every move is told as a note of kind `custody.*` (party, hierarchy, generation, keeper; never a key), which the scripts
+put into the journal; `custody_ledger` reads them back as who knew what, and when.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+from emulator.codecs.action import MethodRef
+from emulator.codecs.get import AttributeRef
+from emulator.errors import UsageError
+from emulator.faults.fault import Point
+from emulator.faults.keeper import KeeperAnswer, Question, RivalHeadEnd
+from emulator.faults.mischief import Mischief
+from emulator.fleet.installation import DeviceKeys
+from emulator.headend import dual_control
+from emulator.headend.conversation import Remark, Rest
+from emulator.headend.dual_control import DualControl
+from emulator.headend.keeper import SHARERS, Custody, Hierarchy, Keeper, KeeperName, Stage
+from emulator.headend.lock import Device, DeviceLock
+from emulator.headend.policy import CustodySettings
+from emulator.headend.session import RefusedError, Session, Steps
+from emulator.kernel.effects import Instant, Note
+from emulator.kernel.machine import Party
+from emulator.kernel.time import SECOND
+
+
+class Event(StrEnum):
+    """What moves a change of keys. Texts, because the hash of a plain `Enum` is a call in Python."""
+
+    RECORD = "record"
+    ACKNOWLEDGE = "acknowledge"
+    SEND = "send"
+    PROVEN = "proven"
+    DISPROVEN = "disproven"
+    DOUBT = "doubt"
+    PROMOTE = "promote"
+    DROP = "drop"
+    FOUND = "found"
+
+
+TRANSITIONS: Final[dict[tuple[Stage, Event], Stage]] = {
+    (Stage.HELD, Event.RECORD): Stage.RECORDED,
+    (Stage.RECORDED, Event.RECORD): Stage.RECORDED,
+    (Stage.ACKNOWLEDGED, Event.RECORD): Stage.RECORDED,
+    (Stage.RECORDED, Event.ACKNOWLEDGE): Stage.ACKNOWLEDGED,
+    (Stage.ACKNOWLEDGED, Event.SEND): Stage.SENT,
+    (Stage.SENT, Event.SEND): Stage.SENT,
+    (Stage.SENT, Event.PROVEN): Stage.CONFIRMED,
+    (Stage.SENT, Event.DISPROVEN): Stage.HELD,
+    (Stage.SENT, Event.DOUBT): Stage.SENT,
+    (Stage.SENT, Event.DROP): Stage.HELD,
+    (Stage.CONFIRMED, Event.PROMOTE): Stage.HELD,
+    (Stage.HELD, Event.FOUND): Stage.HELD,
+    (Stage.RECORDED, Event.FOUND): Stage.HELD,
+    (Stage.ACKNOWLEDGED, Event.FOUND): Stage.HELD,
+    (Stage.SENT, Event.FOUND): Stage.HELD,
+}
+"""All moves there are; any other is a fault of ours."""
+
+BOTH: Final = "both"
+
+_TOLD: Final[dict[Event, tuple[str, str]]] = {
+    Event.RECORD: ("custody.recorded", "s1sp"),
+    Event.ACKNOWLEDGE: ("custody.acknowledged", "dco"),
+    Event.SEND: ("custody.sent", BOTH),
+    Event.PROVEN: ("custody.confirmed", BOTH),
+    Event.PROMOTE: ("custody.promoted", BOTH),
+    Event.DISPROVEN: ("custody.given-up", BOTH),
+    Event.DROP: ("custody.lost", BOTH),
+    Event.FOUND: ("custody.promoted", BOTH),
+}
+
+
+class Change:
+    """One hierarchy of one device, moved along `TRANSITIONS`. `told` takes the notes of the moves."""
+
+    __slots__ = ("_where", "custody", "told")
+
+    def __init__(
+        self,
+        custody: Custody,
+        told: list[Note] | None = None,
+        party: Party = Party.HUB,
+        hierarchy: Hierarchy = Hierarchy.DATA,
+    ) -> None:
+        self.custody = custody
+        self.told = told
+        self._where = (int(party), int(hierarchy))
+
+    def move(self, event: Event, *, generation: int = 0, missed: KeeperName | None = None) -> None:
+        """Take one transition and write it down. `generation`: which was found; `missed`: a keeper that does not hear
+        of the promotion. Raises UsageError for a move that is not in the table."""
+        custody = self.custody
+        stage = TRANSITIONS.get((custody.stage, event))
+        if stage is None:
+            raise UsageError(f"a change of keys that is {custody.stage.name} cannot take {event.name}")
+        if event is Event.RECORD:
+            custody.record()
+        about = generation or custody.candidate
+        if event is Event.PROMOTE:
+            custody.promote(missed)
+        elif event is Event.FOUND:
+            about = generation
+            custody.adopt(generation)
+        elif event is Event.DISPROVEN:
+            custody.forget_candidate()
+        elif event is Event.DROP:
+            custody.drop_candidate()
+        else:
+            if event is Event.ACKNOWLEDGE:
+                custody.acknowledge()
+            custody.move(stage)
+        if self.told is not None and event is not Event.DOUBT:
+            kind, keeper = _TOLD[event]
+            if missed is not None:
+                keeper = SHARERS[1 - SHARERS.index(missed)]
+            self.told.append(Note(kind, (*self._where, about, keeper)))
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a candidate may be live."""
+        return self.custody.stage is Stage.SENT
+
+
+Rival: TypeAlias = Callable[["DeviceCustody", Session, RivalHeadEnd], Steps[None]]
+
+
+class Office:
+    """What the custody of all devices of a cell has in common: settings, the countersigner, locks, the time, and the
+    faults in force."""
+
+    __slots__ = ("control", "holder", "locks", "mischief", "now", "rival", "settings")
+
+    def __init__(self, settings: CustodySettings | None = None, control: DualControl | None = None) -> None:
+        self.settings = settings or CustodySettings()
+        self.control = control or DualControl(self.settings.control)
+        self.locks = DeviceLock()
+        self.holder = "head end"
+        """Under which name it takes locks."""
+        self.now: Callable[[], Instant] = _no_time
+        self.mischief: Mischief | None = None
+        self.rival: Rival | None = None
+
+    @property
+    def haunted(self) -> bool:
+        """Whether any fault may strike a keeper."""
+        return self.mischief is not None and self.mischief.watches(Point.KEEPER)
+
+
+def _no_time() -> Instant:
+    return 0
+
+
+class DeviceCustody:
+    """What the keepers believe of one device, with the keys themselves at hand: the rotation's working set."""
+
+    __slots__ = (
+        "_derived",
+        "_losses",
+        "data",
+        "handed_over",
+        "installation",
+        "keeper",
+        "master",
+        "office",
+        "party",
+        "told",
+    )
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        installation: int,
+        party: Party,
+        handed_over: DeviceKeys,
+        office: Office | None = None,
+    ) -> None:
+        self.keeper = keeper
+        self.installation = installation
+        self.party = party
+        self.handed_over = handed_over
+        self.office = office or Office()
+        self.told: list[Note] = []
+        """Notes of moves that were not put into the journal yet."""
+        self._derived: dict[int, DeviceKeys] = {}
+        self._losses: list[tuple[KeeperName, Hierarchy, int]] = []
+        self.data = Change(keeper.custody(installation, party, Hierarchy.DATA), self.told, party, Hierarchy.DATA)
+        self.master = Change(keeper.custody(installation, party, Hierarchy.MASTER), self.told, party, Hierarchy.MASTER)
+
+    @property
+    def device(self) -> Device:
+        """Which one, for locks."""
+        return (self.installation, self.party)
+
+    @property
+    def touched(self) -> bool:
+        """Whether a change of this device's keys was ever sent, and not disproven."""
+        return any(change.in_doubt or change.custody.live for change in (self.data, self.master))
+
+    def change(self, hierarchy: Hierarchy) -> Change:
+        """The change of one hierarchy."""
+        return self.master if hierarchy is Hierarchy.MASTER else self.data
+
+    # What can be made
+
+    def known(self, hierarchy: Hierarchy) -> tuple[int, ...]:
+        """Generations whose key the keepers can make together now: live first, then the candidate, then those kept
+        from earlier, and last what was handed over. A master key that never was handed over is not among them."""
+        found = self.change(hierarchy).custody.known()
+        if hierarchy is Hierarchy.MASTER and self.handed_over.kek is None:
+            return tuple(each for each in found if each)
+        return found
+
+    def lost(self, hierarchy: Hierarchy) -> tuple[int, ...]:
+        """Generations that once were, ours or a rival's, and whose key nobody can make any more, lowest first."""
+        known = self.known(hierarchy)
+        return tuple(each for each in range(self.change(hierarchy).custody.issued + 1) if each not in known)
+
+    def key_of(self, hierarchy: Hierarchy, generation: int) -> DeviceKeys | bytes:
+        """EK and AK (as `DeviceKeys`) or the KEK (16 bytes) of a generation. Raises UsageError for one that the keepers
+        cannot make now (see `known`)."""
+        if generation not in self.known(hierarchy):
+            raise UsageError(f"generation {generation} of the {hierarchy.name.lower()} keys can be made by nobody now")
+        return self.master_key(generation) if hierarchy is Hierarchy.MASTER else self.data_keys(generation)
+
+    def data_keys(self, generation: int) -> DeviceKeys:
+        """EK and AK of a generation, whether or not anybody could make them now."""
+        keys = self._derived.get(generation)
+        if keys is None:
+            foreign = generation != 0 and generation == self.data.custody.foreign
+            keys = self.keeper.data_keys(self.installation, self.party, generation, self.handed_over, foreign=foreign)
+            self._derived[generation] = keys
+        return keys
+
+    def master_key(self, generation: int) -> bytes:
+        """KEK of a generation, whether or not anybody could make it now. Raises RefusedError when the old operator had
+        none."""
+        foreign = generation != 0 and generation == self.master.custody.foreign
+        key = self.keeper.master_key(self.installation, self.party, generation, self.handed_over, foreign=foreign)
+        if key is None:
+            raise RefusedError("no-master-key")
+        return key
+
+    def built_pair(self, generation: int) -> DeviceKeys:
+        """EK and AK that come of it when a generation is asked for: where one of the keepers does not know it, a pair
+        that no device holds."""
+        custody = self.data.custody
+        if custody.shared(generation):
+            return self.data_keys(generation)
+        ours, theirs = custody.offered(generation)
+        return self.keeper.data_keys(self.installation, self.party, ours, self.handed_over, other=theirs)
+
+    # Losing
+
+    def loses(self, keeper: KeeperName, hierarchy: Hierarchy, generation: int) -> None:
+        """A keeper loses a generation: at the end of the change under way, which has the key in its hands."""
+        self._losses.append((keeper, hierarchy, generation))
+
+    def take_losses(self) -> None:
+        """Write down what was lost meanwhile."""
+        for keeper, hierarchy, generation in self._losses:
+            if self.change(hierarchy).custody.lose(keeper, generation):
+                self.tell("lost", hierarchy, generation, keeper)
+        self._losses.clear()
+
+    def tell(self, what: str, hierarchy: Hierarchy, generation: int, keeper: str) -> None:
+        """A note for the custody ledger."""
+        self.told.append(Note(f"custody.{what}", (int(self.party), int(hierarchy), generation, keeper)))
+
+
+# Asking the keepers
+
+
+def heard(device: DeviceCustody) -> Steps[None]:
+    """Put the notes so far into the journal."""
+    told = device.told
+    for note in told:
+        yield Remark(note)
+    told.clear()
+
+
+def _asked(device: DeviceCustody, question: Question) -> Steps[KeeperAnswer]:
+    """What becomes of a keeper that is asked; only while a fault may strike one."""
+    office = device.office
+    assert office.mischief is not None
+    strike = office.mischief.strike(Point.KEEPER, device.installation, device.party, office.now(), question)
+    if strike is None:
+        return _SOUND
+    yield Remark(strike.note)
+    answer: KeeperAnswer = strike.fault.answer()
+    return answer
+
+
+_SOUND: Final = KeeperAnswer()
+
+
+def _waited_in_vain(device: DeviceCustody, what: str) -> Steps[Any]:
+    yield Rest(device.office.now() + round(device.office.control.settings.answer_s * SECOND))
+    yield from _refused(device, what, "silent")
+
+
+def _refused(device: DeviceCustody, what: str, reason: str) -> Steps[Any]:
+    yield from heard(device)
+    yield Remark(Note("dual-control.refused", (int(device.party), what, reason)))
+    raise RefusedError("dual-control", reason)
+
+
+def consult(device: DeviceCustody) -> Steps[None]:
+    """Before a conversation under keys: the old operator's record is taken over, and the keepers are asked for their
+    shares. Raises RefusedError "custody" when there is no record to be had, "dual-control" when the DCO is silent."""
+    data, master = device.data.custody, device.master.custody
+    if device.office.haunted:
+        if data.knows("smso", 0) and (yield from _asked(device, Question("tell", "smso"))).closed:
+            data.close_smso()
+            master.close_smso()
+            yield Remark(Note("custody.closed", (int(device.party), int(Hierarchy.DATA), 0, "smso")))
+        for keeper in SHARERS:
+            if keeper == "dco" and not (data.live or data.candidate):
+                continue  # what was handed over is nobody's share
+            answer = yield from _asked(device, Question("tell", keeper))
+            if answer.restored:
+                _restore(device, keeper, answer.keys)
+            if answer.silent:
+                yield from _waited_in_vain(device, "share")
+    if not data.received:
+        if not data.receive():
+            raise RefusedError("custody", "smso-closed")
+        master.receive()
+        device.tell("handed-over", Hierarchy.DATA, 0, "s1sp")
+        device.tell("handed-over", Hierarchy.MASTER, 0, "s1sp")
+    if device.told:
+        yield from heard(device)
+
+
+def _restore(device: DeviceCustody, keeper: KeeperName, keys: str) -> None:
+    for hierarchy in Hierarchy:
+        if keys in ("any", hierarchy.name.lower()):
+            lost = device.change(hierarchy).custody.restore(keeper)
+            if lost is not None:
+                device.tell("lost", hierarchy, lost, keeper)
+
+
+def candidate(device: DeviceCustody, hierarchy: Hierarchy) -> Steps[int]:
+    """A new generation, recorded by one keeper and acknowledged by the other. Raises RefusedError when it is not: then
+    nothing may be sent."""
+    change, office = device.change(hierarchy), device.office
+    name, other = hierarchy.name.lower(), SHARERS[1 - device.keeper.builder]
+    haunted = office.haunted
+    change.move(Event.RECORD)
+    if haunted and (yield from _asked(device, Question("acknowledge", other, name))).silent:
+        yield from _waited_in_vain(device, "acknowledgement")
+    change.move(Event.ACKNOWLEDGE)
+    generation = change.custody.candidate
+    if haunted:
+        yield from _forgetting(device, hierarchy, "acknowledged", generation)
+    return generation
+
+
+def _forgetting(device: DeviceCustody, hierarchy: Hierarchy, what: Any, generation: int) -> Steps[None]:
+    for keeper in SHARERS:
+        if (yield from _asked(device, Question(what, keeper, hierarchy.name.lower()))).forgets:
+            device.loses(keeper, hierarchy, generation)
+
+
+def promote(device: DeviceCustody, hierarchy: Hierarchy) -> Steps[None]:
+    """The candidate is proven: both keepers are told that it is live."""
+    change = device.change(hierarchy)
+    missed: KeeperName | None = None
+    generation = change.custody.candidate
+    change.move(Event.PROVEN)
+    haunted = device.office.haunted
+    if haunted:
+        for keeper in SHARERS:
+            if (yield from _asked(device, Question("promote", keeper, hierarchy.name.lower()))).misses:
+                missed = keeper
+    change.move(Event.PROMOTE, missed=missed)
+    if haunted:
+        yield from _forgetting(device, hierarchy, "promoted", generation)
+
+
+def countersigned(device: DeviceCustody, reference: MethodRef | AttributeRef) -> Steps[None]:
+    """Have a command countersigned when it has to be. Raises RefusedError "dual-control" with the reason; nothing was
+    sent then."""
+    service = dual_control.service(reference)
+    office = device.office
+    if service is None or not office.control.needs(service):
+        return
+    if office.haunted:
+        answer = yield from _asked(device, Question("countersign", "dco", service=service))
+        if answer.silent:
+            yield from _waited_in_vain(device, service)
+        if answer.refused:
+            yield from _refused(device, service, answer.refused)
+    approval = office.control.ask(device.installation, device.party, service, office.now())
+    if approval.reason is not None:
+        yield from _refused(device, service, approval.reason)
+
+
+def cut_in(device: DeviceCustody, session: Session, step: Any) -> Steps[None]:
+    """A step of a change at which another head end may cut in."""
+    office = device.office
+    if not office.haunted or office.rival is None:
+        return
+    assert office.mischief is not None
+    question = Question("rekey", "", step=step)
+    strike = office.mischief.strike(Point.KEEPER, device.installation, device.party, office.now(), question)
+    if strike is not None:
+        yield from heard(device)
+        yield Remark(strike.note)
+        yield from office.rival(device, session, strike.fault)
