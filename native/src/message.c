@@ -60,8 +60,7 @@ static void authenticate(const sm_line *line, const uint8_t iv[SM_IV], const uin
     sm_wipe(head, sizeof head);
 }
 
-int sm_message_seal(sm_store *store, uint32_t index, uint32_t control, const uint8_t *text, size_t length,
-                    uint8_t *out, uint32_t *counter)
+int sm_message_may_seal(sm_store *store, uint32_t index, uint32_t control, size_t length, uint32_t *counter)
 {
     int fault = sm_store_fault(store, index);
     if (fault == SM_OK)
@@ -78,7 +77,17 @@ int sm_message_seal(sm_store *store, uint32_t index, uint32_t control, const uin
         return SM_EXHAUSTED;
     take_counter(line, taken);
     *counter = taken;
+    return SM_OK;
+}
 
+int sm_message_seal(sm_store *store, uint32_t index, uint32_t control, const uint8_t *text, size_t length,
+                    uint8_t *out, uint32_t *counter)
+{
+    const int fault = sm_message_may_seal(store, index, control, length, counter);
+    if (fault != SM_OK)
+        return fault;
+    const sm_line *line = &store->lines[index];
+    const uint32_t taken = *counter;
     uint8_t iv[SM_IV], tag[SM_TAG_BYTES];
     make_iv(iv, line->title, taken);
     if (control == AUTHENTICATED) {
@@ -101,24 +110,40 @@ int sm_message_seal(sm_store *store, uint32_t index, uint32_t control, const uin
     return SM_OK;
 }
 
-int sm_message_open(sm_store *store, uint32_t index, uint32_t control, uint32_t counter, const uint8_t *text,
-                    size_t length, uint8_t *out, size_t *plain)
+int sm_message_may_open(const sm_store *store, uint32_t index, uint32_t control, uint32_t counter, size_t length)
 {
     int fault = sm_store_fault(store, index);
     if (fault == SM_OK)
         fault = control_fault(control);
     if (fault != SM_OK)
         return fault;
-    sm_line *line = &store->lines[index];
+    const sm_line *line = &store->lines[index];
     if (!(line->flags & SM_LOADED))
         return SM_NO_KEY;
     if (length > SM_MESSAGE_MAX)
         return SM_USAGE;
     if (counter < sm_le32(line->rx) || counter == SM_COUNTER_MAX)
         return SM_REPLAY;
+    return control != ENCRYPTED && length < SM_DLMS_TAG ? SM_TAG : SM_OK;
+}
+
+int sm_message_opened(sm_store *store, uint32_t index, uint32_t counter)
+{
+    sm_line *line = &store->lines[index];
+    if (counter < sm_le32(line->rx))
+        return SM_REPLAY;
+    sm_put_le32(line->rx, counter + 1);
+    return SM_OK;
+}
+
+int sm_message_open(sm_store *store, uint32_t index, uint32_t control, uint32_t counter, const uint8_t *text,
+                    size_t length, uint8_t *out, size_t *plain)
+{
+    const int fault = sm_message_may_open(store, index, control, counter, length);
+    if (fault != SM_OK)
+        return fault;
+    const sm_line *line = &store->lines[index];
     const size_t tag_length = control == ENCRYPTED ? 0 : SM_DLMS_TAG;
-    if (length < tag_length)
-        return SM_TAG;
     *plain = length - tag_length;
 
     uint8_t iv[SM_IV], tag[SM_TAG_BYTES];
@@ -142,8 +167,7 @@ int sm_message_open(sm_store *store, uint32_t index, uint32_t control, uint32_t 
     }
     if (control == AUTHENTICATED)
         memmove(out, text, *plain);
-    sm_put_le32(line->rx, counter + 1);
-    return SM_OK;
+    return sm_message_opened(store, index, counter);
 }
 
 int sm_message_gmac(sm_store *store, uint32_t index, const uint8_t *challenge, size_t length, uint8_t *tag,
@@ -169,14 +193,20 @@ int sm_message_gmac(sm_store *store, uint32_t index, const uint8_t *challenge, s
     return SM_OK;
 }
 
-int sm_message_wrap(sm_store *store, uint32_t index, const uint8_t *key, size_t length, uint8_t *out)
+int sm_message_may_wrap(const sm_store *store, uint32_t index)
 {
     int fault = sm_store_fault(store, index);
     if (fault != SM_OK)
         return fault;
     const uint8_t flags = store->lines[index].flags;
-    if (!(flags & SM_LOADED) || !(flags & SM_MASTER))
-        return SM_NO_KEY;
+    return flags & SM_LOADED && flags & SM_MASTER ? SM_OK : SM_NO_KEY;
+}
+
+int sm_message_wrap(sm_store *store, uint32_t index, const uint8_t *key, size_t length, uint8_t *out)
+{
+    const int fault = sm_message_may_wrap(store, index);
+    if (fault != SM_OK)
+        return fault;
     if (length != SM_KEY)
         return SM_USAGE;
     sm_keywrap(sm_tier_now(), store->keks + (size_t)index * SM_KEY, SM_KEY, key, length, out);
@@ -185,12 +215,9 @@ int sm_message_wrap(sm_store *store, uint32_t index, const uint8_t *key, size_t 
 
 int sm_message_unwrap(sm_store *store, uint32_t index, const uint8_t *wrapped, size_t length, uint8_t *out)
 {
-    int fault = sm_store_fault(store, index);
+    const int fault = sm_message_may_wrap(store, index);
     if (fault != SM_OK)
         return fault;
-    const uint8_t flags = store->lines[index].flags;
-    if (!(flags & SM_LOADED) || !(flags & SM_MASTER))
-        return SM_NO_KEY;
     if (length != WRAPPED)
         return SM_TAG;
     return sm_keyunwrap(sm_tier_now(), store->keks + (size_t)index * SM_KEY, SM_KEY, wrapped, length, out);
