@@ -6,23 +6,20 @@
 
 enum { SM_LANES = 8 };
 
-/* A group. All lanes are used: a short group is filled up with copies of a lane of nobody's. Texts may be longer in one
- * lane than in another; the group takes as long as its longest. Reads up to 15 bytes behind a text where `slack` says
- * so, and writes whole blocks and a tag's 16 bytes (its last 4 zero) into each slot. */
+/* One message: `in` may be read up to the end of its last block, and whole blocks and a tag's 16 bytes (its last 4 zero)
+ * are written to `out`, which may be `in`. When opened, the 12 bytes behind the text are its tag. */
 typedef struct {
-    const sm_line *line[SM_LANES];
-    const uint8_t *in[SM_LANES];
-    uint8_t *out[SM_LANES]; /* may be in */
-    uint32_t length[SM_LANES];
-    uint32_t iv_counter[SM_LANES];
-    uint8_t good[SM_LANES]; /* open: whether the tag held */
-    const uint8_t *tag[SM_LANES]; /* open: the 12 bytes that came */
-} sm_group;
+    const sm_line *line;
+    const uint8_t *in;
+    uint8_t *out;
+    uint32_t length; /* of the text, at most SM_LANES_TEXT */
+    uint32_t counter;
+} sm_lane;
 
 typedef struct sm_lanes {
-    /* SC 30h, AAD = SC | AK. IV = title (seal) or peer (open) | iv_counter. */
-    void (*seal)(const sm_group *group, void *scratch);
-    void (*open)(sm_group *group, void *scratch);
+    /* SC 30h, AAD = SC | AK. IV = title (seal) or peer (open) | counter. A group takes as long as its longest text. */
+    void (*seal)(const sm_lane *const lane[SM_LANES], void *scratch);
+    void (*open)(const sm_lane *const lane[SM_LANES], uint8_t good[SM_LANES], void *scratch);
     /* RFC 3394 of one 16-byte key under one 16-byte key, eight times. */
     void (*wrap)(const uint8_t *const kek[SM_LANES], const uint8_t *const key[SM_LANES], uint8_t *const out[SM_LANES],
                  void *scratch);

@@ -10,12 +10,7 @@ int sm_message_seal(sm_store *store, uint32_t index, uint32_t control, const uin
 /* out: length bytes (12 fewer with a tag) and never more; zeroed when the tag does not hold. */
 int sm_message_open(sm_store *store, uint32_t index, uint32_t control, uint32_t counter, const uint8_t *text,
                     size_t length, uint8_t *out, size_t *plain);
-/* The first halves of these two, for who does the second elsewhere: all that can be refused before a byte of the text is
- * looked at. seal takes the counter. */
-int sm_message_may_seal(sm_store *store, uint32_t index, uint32_t control, size_t length, uint32_t *counter);
-int sm_message_may_open(const sm_store *store, uint32_t index, uint32_t control, uint32_t counter, size_t length);
-/* The tag has held: nothing up to this counter is taken again. SM_REPLAY when something else was quicker. */
-int sm_message_opened(sm_store *store, uint32_t index, uint32_t counter);
+/* SM_OK when a key can be wrapped or unwrapped under this context's master key. */
 int sm_message_may_wrap(const sm_store *store, uint32_t index);
 /* tag: 12 bytes. */
 int sm_message_gmac(sm_store *store, uint32_t index, const uint8_t *challenge, size_t length, uint8_t *tag,

@@ -39,22 +39,17 @@ typedef struct {
     size_t readable; /* bytes that may be read from text on */
 } row;
 
-/* What waits for its group. */
-typedef struct {
-    const uint8_t *in;
-    uint8_t *out;
-    uint32_t length, slot, counter, index, k;
-    uint8_t sort, fault;
-} waiting;
-
+/* Messages that wait for their groups, with what else must be known of each. */
 typedef struct {
     sm_store *store;
     columns *c;
     const sm_lanes *lanes;
     uint32_t count;
     int64_t good;
-    waiting entry[STRETCH];
-    uint16_t order[STRETCH + SM_LANES];
+    sm_lane lane[STRETCH];
+    uint32_t k[STRETCH];
+    uint8_t sort[STRETCH], held[STRETCH];
+    uint16_t order[STRETCH];
     _Alignas(64) uint8_t scratch[SM_LANES_SCRATCH];
 } stretch;
 
@@ -69,13 +64,18 @@ static int batch_fault(const sm_store *store, columns *c)
     return !c->shared && c->in_size && c->out_size && in < out + c->out_size && out < in + c->in_size ? SM_USAGE : SM_OK;
 }
 
+static size_t slot_of(size_t length)
+{
+    return (length + STEP - 1) / STEP * STEP + STEP;
+}
+
 /* Row k, or 0 when it does not lie inside the buffers. */
 static int take(columns *c, size_t k, row *r)
 {
     const size_t in_at = c->in_offset ? c->in_offset[k] : c->next_in;
     const size_t out_at = c->out_offset ? c->out_offset[k] : c->next_out;
     r->length = c->length[k];
-    r->slot = ((size_t)r->length + STEP - 1) / STEP * STEP + STEP;
+    r->slot = slot_of(r->length);
     c->next_in += r->length;
     c->next_out += r->slot;
     if (in_at > c->in_size || r->length > c->in_size - in_at || out_at > c->out_size || r->slot > c->out_size - out_at ||
@@ -120,13 +120,15 @@ static void fetch_ahead(const sm_store *store, const uint32_t *index, size_t k, 
         __builtin_prefetch(&store->lines[index[k + AHEAD]], 1);
 }
 
-static void await(stretch *s, size_t k, const row *r, size_t text, uint32_t counter)
+/* Have a message wait; 1 when the stretch is full. Its key's line, or for key wrapping its KEK, is `line`. */
+static int await(stretch *s, size_t k, const row *r, const void *line, size_t text, uint32_t counter)
 {
     const size_t blocks = (text + STEP - 1) / STEP;
-    waiting *entry = &s->entry[s->count++];
-    *entry = (waiting){.in = r->text, .out = r->out, .length = (uint32_t)text, .slot = (uint32_t)r->slot,
-                       .counter = counter, .index = s->c->index[k], .k = (uint32_t)k,
-                       .sort = (uint8_t)(blocks < EXACT ? blocks : EXACT + (blocks - EXACT) / EXACT)};
+    const uint32_t at = s->count++;
+    s->lane[at] = (sm_lane){line, r->text, r->out, (uint32_t)text, counter};
+    s->k[at] = (uint32_t)k;
+    s->sort[at] = (uint8_t)(blocks < EXACT ? blocks : EXACT + (blocks - EXACT) / EXACT);
+    return s->count == STRETCH;
 }
 
 /* Those of a length side by side, so that a group wastes little; else in order. */
@@ -134,71 +136,67 @@ static void sort(stretch *s)
 {
     uint16_t place[SORTS + 1] = {0};
     for (uint32_t i = 0; i < s->count; i++)
-        place[s->entry[i].sort + 1]++;
+        place[s->sort[i] + 1]++;
     for (int i = 0; i < SORTS; i++)
         place[i + 1] = (uint16_t)(place[i + 1] + place[i]);
     for (uint32_t i = 0; i < s->count; i++)
-        s->order[place[s->entry[i].sort]++] = (uint16_t)i;
+        s->order[place[s->sort[i]]++] = (uint16_t)i;
 }
 
 /* Nobody's message, for the lanes a group has no message for. */
 static const sm_line nobody;
 static const uint8_t nothing[2 * STEP];
 
-static void fill(const stretch *s, uint32_t at, sm_group *g, uint8_t waste[2 * STEP])
+typedef struct {
+    const sm_lane *lane[SM_LANES];
+    sm_lane idle;
+    uint8_t waste[2 * STEP];
+} group;
+
+static void fill(const stretch *s, uint32_t at, group *g)
 {
-    for (int lane = 0; lane < SM_LANES; lane++) {
-        if (at + (uint32_t)lane >= s->count) {
-            g->line[lane] = &nobody;
-            g->in[lane] = g->tag[lane] = nothing;
-            g->out[lane] = waste;
-            g->length[lane] = g->iv_counter[lane] = 0;
-            continue;
-        }
-        const waiting *entry = &s->entry[s->order[at + (uint32_t)lane]];
-        g->line[lane] = &s->store->lines[entry->index];
-        g->in[lane] = entry->in;
-        g->out[lane] = entry->out;
-        g->length[lane] = entry->length;
-        g->iv_counter[lane] = entry->counter;
-        g->tag[lane] = entry->in + entry->length;
-    }
+    uint32_t lane = 0;
+    for (; lane < SM_LANES && at + lane < s->count; lane++)
+        g->lane[lane] = &s->lane[s->order[at + lane]];
+    if (lane < SM_LANES)
+        g->idle = (sm_lane){&nobody, nothing, g->waste, 0, 0};
+    for (; lane < SM_LANES; lane++)
+        g->lane[lane] = &g->idle;
 }
 
 static void seal_stretch(stretch *s)
 {
-    sm_group group;
-    uint8_t waste[2 * STEP];
+    group g;
     sort(s);
     for (uint32_t at = 0; at < s->count; at += SM_LANES) {
-        fill(s, at, &group, waste);
-        s->lanes->seal(&group, s->scratch);
+        fill(s, at, &g);
+        s->lanes->seal(g.lane, s->scratch);
     }
-    for (uint32_t i = 0; i < s->count; i++)
-        s->c->status[s->entry[i].k] = SM_OK;
     s->good += s->count;
     s->count = 0;
 }
 
 static void open_stretch(stretch *s)
 {
-    sm_group group;
-    uint8_t waste[2 * STEP];
+    group g;
+    uint8_t good[SM_LANES];
     sort(s);
     for (uint32_t at = 0; at < s->count; at += SM_LANES) {
-        fill(s, at, &group, waste);
-        s->lanes->open(&group, s->scratch);
+        fill(s, at, &g);
+        s->lanes->open(g.lane, good, s->scratch);
         for (uint32_t lane = 0; lane < SM_LANES && at + lane < s->count; lane++)
-            s->entry[s->order[at + lane]].fault = group.good[lane] ? SM_OK : SM_TAG;
+            s->held[s->order[at + lane]] = good[lane];
     }
     for (uint32_t i = 0; i < s->count; i++) {
-        const waiting *entry = &s->entry[i];
+        const sm_lane *lane = &s->lane[i];
+        sm_line *line = &s->store->lines[s->c->index[s->k[i]]];
         /* A replay is refused as one, whether its tag holds or not, as it would have been before it was opened. */
-        const int earlier = sm_message_may_open(s->store, entry->index, USUAL, entry->counter, entry->slot);
-        int fault = earlier != SM_OK ? earlier : entry->fault;
+        int fault = sm_line_fault(line, lane->counter);
+        if (fault == SM_OK && !s->held[i])
+            fault = SM_TAG;
         if (fault == SM_OK)
-            fault = sm_message_opened(s->store, entry->index, entry->counter);
-        s->good += settle(&s->c->status[entry->k], entry->out, entry->slot, fault);
+            sm_put_le32(line->rx, lane->counter + 1);
+        s->good += settle(&s->c->status[s->k[i]], lane->out, slot_of(lane->length + SM_DLMS_TAG), fault);
     }
     s->count = 0;
 }
@@ -223,13 +221,13 @@ int64_t sm_seal_batch(sm_store *store, size_t count, const uint32_t *index, cons
                              sm_message_seal(store, index[k], control[k], r.text, r.length, r.out, &counter[k]));
             continue;
         }
-        fault = sm_message_may_seal(store, index[k], USUAL, r.length, &counter[k]);
+        fault = index[k] < store->capacity ? sm_line_take(&store->lines[index[k]], &counter[k]) : SM_USAGE;
         if (fault != SM_OK) {
             settle(&status[k], r.out, r.slot, fault);
             continue;
         }
-        await(&s, k, &r, r.length, counter[k]);
-        if (s.count == STRETCH)
+        status[k] = SM_OK;
+        if (await(&s, k, &r, &store->lines[index[k]], r.length, counter[k]))
             seal_stretch(&s);
     }
     seal_stretch(&s);
@@ -259,13 +257,12 @@ int64_t sm_open_batch(sm_store *store, size_t count, const uint32_t *index, cons
                              sm_message_open(store, index[k], control[k], counter[k], r.text, r.length, r.out, &plain));
             continue;
         }
-        fault = sm_message_may_open(store, index[k], USUAL, counter[k], r.length);
+        fault = index[k] < store->capacity ? sm_line_fault(&store->lines[index[k]], counter[k]) : SM_USAGE;
         if (fault != SM_OK) {
             settle(&status[k], r.out, r.slot, fault);
             continue;
         }
-        await(&s, k, &r, r.length - SM_DLMS_TAG, counter[k]);
-        if (s.count == STRETCH)
+        if (await(&s, k, &r, &store->lines[index[k]], r.length - SM_DLMS_TAG, counter[k]))
             open_stretch(&s);
     }
     open_stretch(&s);
@@ -297,22 +294,23 @@ static void key_stretch(stretch *s, int wrapping)
     const uint8_t *kek[SM_LANES], *in[SM_LANES];
     uint8_t *out[SM_LANES], good[SM_LANES], waste[2 * STEP];
     for (uint32_t at = 0; at < s->count; at += SM_LANES) {
-        for (uint32_t lane = 0; lane < SM_LANES; lane++) {
-            const int used = at + lane < s->count;
-            const waiting *entry = &s->entry[used ? at + lane : 0];
-            kek[lane] = used ? s->store->keks + (size_t)entry->index * SM_KEY : nothing;
-            in[lane] = used ? entry->in : nothing;
-            out[lane] = used ? entry->out : waste;
+        for (uint32_t i = 0; i < SM_LANES; i++) {
+            const int used = at + i < s->count;
+            const sm_lane *lane = &s->lane[used ? at + i : 0];
+            kek[i] = used ? (const uint8_t *)lane->line : nothing;
+            in[i] = used ? lane->in : nothing;
+            out[i] = used ? lane->out : waste;
         }
         if (wrapping)
             s->lanes->wrap(kek, in, out, s->scratch);
         else
             s->lanes->unwrap(kek, in, out, good, s->scratch);
-        for (uint32_t lane = 0; lane < SM_LANES && at + lane < s->count; lane++) {
-            const waiting *entry = &s->entry[at + lane];
-            const int fault = wrapping || good[lane] ? SM_OK : SM_TAG;
-            s->good += settle(&s->c->status[entry->k], entry->out, entry->slot, fault);
+        for (uint32_t i = 0; i < SM_LANES && at + i < s->count; i++) {
+            const sm_lane *lane = &s->lane[at + i];
+            const int fault = wrapping || good[i] ? SM_OK : SM_TAG;
+            s->good += settle(&s->c->status[s->k[at + i]], lane->out, slot_of(lane->length), fault);
         }
+        sm_wipe(waste, sizeof waste);
     }
     s->count = 0;
 }
@@ -331,8 +329,7 @@ static int64_t key_batch(sm_store *store, size_t count, columns *c, int wrapping
             continue;
         if (s.lanes != NULL && r.length == (wrapping ? SM_KEY : WRAPPED) &&
             sm_message_may_wrap(store, c->index[k]) == SM_OK) {
-            await(&s, k, &r, r.length, 0);
-            if (s.count == STRETCH)
+            if (await(&s, k, &r, store->keks + (size_t)c->index[k] * SM_KEY, r.length, 0))
                 key_stretch(&s, wrapping);
             continue;
         }

@@ -199,9 +199,9 @@ INLINE __m128i first_bytes(unsigned n)
 
 /* What lane `lane` hashes before its text: item 0 is SC | AK up to its fifteenth byte, item 1 the last byte of AK; nothing
  * before that. */
-INLINE __m128i front(const sm_group *g, int lane, int item)
+INLINE __m128i front(const sm_lane *const g[N], int lane, int item)
 {
-    const __m128i ak = _mm_loadu_si128((const __m128i *)g->line[lane]->ak);
+    const __m128i ak = _mm_loadu_si128((const __m128i *)g[lane]->line->ak);
     if (item == 0)
         return swapped(_mm_or_si128(_mm_slli_si128(ak, 1), _mm_cvtsi32_si128(0x30)));
     if (item == 1)
@@ -209,7 +209,7 @@ INLINE __m128i front(const sm_group *g, int lane, int item)
     return _mm_setzero_si128();
 }
 
-INLINE void gcm(const sm_group *g, work *w, uint8_t *good, int opening)
+INLINE void gcm(const sm_lane *const g[N], work *w, uint8_t *good, int opening)
 {
     const uint8_t *raw[N];
     __m128i s[N], came[N];
@@ -217,8 +217,8 @@ INLINE void gcm(const sm_group *g, work *w, uint8_t *good, int opening)
     int wait[N];
     UNROLL
     for (int i = 0; i < N; i++) {
-        raw[i] = g->line[i]->ek;
-        blocks[i] = (g->length[i] + 15) / 16;
+        raw[i] = g[i]->line->ek;
+        blocks[i] = (g[i]->length + 15) / 16;
         most = blocks[i] > most ? blocks[i] : most;
     }
     expand(w, raw);
@@ -228,19 +228,20 @@ INLINE void gcm(const sm_group *g, work *w, uint8_t *good, int opening)
     stage(w, s, 0);
     UNROLL
     for (int i = 0; i < N; i++) {
-        const sm_line *line = g->line[i];
+        const sm_line *line = g[i]->line;
         wait[i] = (int)(most - blocks[i]);
         w->h[i] = hash_key(s[i]);
         w->y[i] = _mm_setzero_si128();
         w->pend[i] = front(g, i, -wait[i]);
         const __m128i title = _mm_loadl_epi64((const __m128i *)(opening ? line->peer : line->title));
-        const __m128i iv = _mm_insert_epi32(title, (int)__builtin_bswap32(g->iv_counter[i]), 2);
+        const __m128i iv = _mm_insert_epi32(title, (int)__builtin_bswap32(g[i]->counter), 2);
         w->counter[i] = _mm_insert_epi32(iv, (int)((2u - (unsigned)wait[i]) << 24), 3);
         s[i] = _mm_insert_epi32(iv, 0x01000000, 3);
         if (opening) {
+            const uint8_t *tag = g[i]->in + g[i]->length;
             uint32_t end;
-            memcpy(&end, g->tag[i] + 8, 4);
-            came[i] = _mm_insert_epi32(_mm_loadl_epi64((const __m128i *)g->tag[i]), (int)end, 2);
+            memcpy(&end, tag + 8, 4);
+            came[i] = _mm_insert_epi32(_mm_loadl_epi64((const __m128i *)tag), (int)end, 2);
         }
     }
     stage(w, s, 1);
@@ -264,11 +265,11 @@ INLINE void gcm(const sm_group *g, work *w, uint8_t *good, int opening)
                 w->pend[i] = front(g, i, at + 2);
                 continue;
             }
-            const __m128i text = _mm_loadu_si128((const __m128i *)g->in[i] + at);
-            const unsigned left = g->length[i] - 16 * (unsigned)at;
+            const __m128i text = _mm_loadu_si128((const __m128i *)g[i]->in + at);
+            const unsigned left = g[i]->length - 16 * (unsigned)at;
             const __m128i mask = first_bytes(left < 16 ? left : 16);
             const __m128i other = _mm_and_si128(_mm_xor_si128(text, s[i]), mask);
-            _mm_storeu_si128((__m128i *)g->out[i] + at, other);
+            _mm_storeu_si128((__m128i *)g[i]->out + at, other);
             w->pend[i] = swapped(opening ? _mm_and_si128(text, mask) : other);
         }
     }
@@ -277,14 +278,14 @@ INLINE void gcm(const sm_group *g, work *w, uint8_t *good, int opening)
         hash_lane(w, i);
     UNROLL
     for (int i = 0; i < N; i++) {
-        w->pend[i] = _mm_set_epi64x(17 * 8, (long long)g->length[i] * 8);
+        w->pend[i] = _mm_set_epi64x(17 * 8, (long long)g[i]->length * 8);
         hash_lane(w, i);
     }
     UNROLL
     for (int i = 0; i < N; i++) {
         const __m128i tag = _mm_and_si128(_mm_xor_si128(swapped(w->y[i]), w->hide[i]), first_bytes(12));
         if (!opening) {
-            _mm_storeu_si128((__m128i *)(g->out[i] + g->length[i]), tag);
+            _mm_storeu_si128((__m128i *)(g[i]->out + g[i]->length), tag);
         } else {
             const __m128i differs = _mm_xor_si128(tag, came[i]);
             good[i] = (uint8_t)sm_verdict(_mm_testz_si128(differs, differs));
@@ -292,14 +293,14 @@ INLINE void gcm(const sm_group *g, work *w, uint8_t *good, int opening)
     }
 }
 
-TIER static void NAME(seal)(const sm_group *group, void *scratch)
+TIER static void NAME(seal)(const sm_lane *const lane[N], void *scratch)
 {
-    gcm(group, scratch, NULL, 0);
+    gcm(lane, scratch, NULL, 0);
 }
 
-TIER static void NAME(open)(sm_group *group, void *scratch)
+TIER static void NAME(open)(const sm_lane *const lane[N], uint8_t good[N], void *scratch)
 {
-    gcm(group, scratch, group->good, 1);
+    gcm(lane, scratch, good, 1);
 }
 
 /* RFC 3394 2.2.1 for two halves: twelve blocks one after the other, of eight lanes side by side. */

@@ -40,12 +40,6 @@ static void make_head(uint8_t head[HEAD], uint32_t control, const sm_line *line)
     memcpy(head + 1, line->ak, SM_KEY);
 }
 
-static void take_counter(sm_line *line, uint32_t counter)
-{
-    sm_put_le32(line->tx, counter + 1);
-    line->flags &= (uint8_t)~SM_FRESH;
-}
-
 /* The 16-byte tag over SC | AK | text, nothing encrypted. */
 static void authenticate(const sm_line *line, const uint8_t iv[SM_IV], const uint8_t *text, size_t length,
                          uint8_t tag[SM_TAG_BYTES])
@@ -60,34 +54,21 @@ static void authenticate(const sm_line *line, const uint8_t iv[SM_IV], const uin
     sm_wipe(head, sizeof head);
 }
 
-int sm_message_may_seal(sm_store *store, uint32_t index, uint32_t control, size_t length, uint32_t *counter)
+int sm_message_seal(sm_store *store, uint32_t index, uint32_t control, const uint8_t *text, size_t length,
+                    uint8_t *out, uint32_t *counter)
 {
     int fault = sm_store_fault(store, index);
     if (fault == SM_OK)
         fault = control_fault(control);
-    if (fault != SM_OK)
-        return fault;
-    sm_line *line = &store->lines[index];
-    if (!(line->flags & SM_LOADED))
-        return SM_NO_KEY;
-    if (length > SM_MESSAGE_MAX)
-        return SM_USAGE;
-    const uint32_t taken = sm_le32(line->tx);
-    if (taken == SM_COUNTER_MAX)
-        return SM_EXHAUSTED;
-    take_counter(line, taken);
-    *counter = taken;
-    return SM_OK;
-}
-
-int sm_message_seal(sm_store *store, uint32_t index, uint32_t control, const uint8_t *text, size_t length,
-                    uint8_t *out, uint32_t *counter)
-{
-    const int fault = sm_message_may_seal(store, index, control, length, counter);
+    if (fault == SM_OK && length > SM_MESSAGE_MAX)
+        fault = SM_USAGE;
+    if (fault == SM_OK)
+        fault = sm_line_take(&store->lines[index], counter);
     if (fault != SM_OK)
         return fault;
     const sm_line *line = &store->lines[index];
     const uint32_t taken = *counter;
+
     uint8_t iv[SM_IV], tag[SM_TAG_BYTES];
     make_iv(iv, line->title, taken);
     if (control == AUTHENTICATED) {
@@ -110,40 +91,22 @@ int sm_message_seal(sm_store *store, uint32_t index, uint32_t control, const uin
     return SM_OK;
 }
 
-int sm_message_may_open(const sm_store *store, uint32_t index, uint32_t control, uint32_t counter, size_t length)
+int sm_message_open(sm_store *store, uint32_t index, uint32_t control, uint32_t counter, const uint8_t *text,
+                    size_t length, uint8_t *out, size_t *plain)
 {
     int fault = sm_store_fault(store, index);
     if (fault == SM_OK)
         fault = control_fault(control);
+    if (fault == SM_OK && length > SM_MESSAGE_MAX)
+        fault = SM_USAGE;
+    if (fault == SM_OK)
+        fault = sm_line_fault(&store->lines[index], counter);
     if (fault != SM_OK)
         return fault;
-    const sm_line *line = &store->lines[index];
-    if (!(line->flags & SM_LOADED))
-        return SM_NO_KEY;
-    if (length > SM_MESSAGE_MAX)
-        return SM_USAGE;
-    if (counter < sm_le32(line->rx) || counter == SM_COUNTER_MAX)
-        return SM_REPLAY;
-    return control != ENCRYPTED && length < SM_DLMS_TAG ? SM_TAG : SM_OK;
-}
-
-int sm_message_opened(sm_store *store, uint32_t index, uint32_t counter)
-{
     sm_line *line = &store->lines[index];
-    if (counter < sm_le32(line->rx))
-        return SM_REPLAY;
-    sm_put_le32(line->rx, counter + 1);
-    return SM_OK;
-}
-
-int sm_message_open(sm_store *store, uint32_t index, uint32_t control, uint32_t counter, const uint8_t *text,
-                    size_t length, uint8_t *out, size_t *plain)
-{
-    const int fault = sm_message_may_open(store, index, control, counter, length);
-    if (fault != SM_OK)
-        return fault;
-    const sm_line *line = &store->lines[index];
     const size_t tag_length = control == ENCRYPTED ? 0 : SM_DLMS_TAG;
+    if (length < tag_length)
+        return SM_TAG;
     *plain = length - tag_length;
 
     uint8_t iv[SM_IV], tag[SM_TAG_BYTES];
@@ -167,27 +130,23 @@ int sm_message_open(sm_store *store, uint32_t index, uint32_t control, uint32_t 
     }
     if (control == AUTHENTICATED)
         memmove(out, text, *plain);
-    return sm_message_opened(store, index, counter);
+    sm_put_le32(line->rx, counter + 1);
+    return SM_OK;
 }
 
 int sm_message_gmac(sm_store *store, uint32_t index, const uint8_t *challenge, size_t length, uint8_t *tag,
                     uint32_t *counter)
 {
     int fault = sm_store_fault(store, index);
+    if (fault == SM_OK && length > SM_MESSAGE_MAX)
+        fault = SM_USAGE;
+    if (fault == SM_OK)
+        fault = sm_line_take(&store->lines[index], counter);
     if (fault != SM_OK)
         return fault;
-    sm_line *line = &store->lines[index];
-    if (!(line->flags & SM_LOADED))
-        return SM_NO_KEY;
-    if (length > SM_MESSAGE_MAX)
-        return SM_USAGE;
-    const uint32_t taken = sm_le32(line->tx);
-    if (taken == SM_COUNTER_MAX)
-        return SM_EXHAUSTED;
-    take_counter(line, taken);
-    *counter = taken;
+    const sm_line *line = &store->lines[index];
     uint8_t iv[SM_IV], whole[SM_TAG_BYTES];
-    make_iv(iv, line->title, taken);
+    make_iv(iv, line->title, *counter);
     authenticate(line, iv, challenge, length, whole);
     memcpy(tag, whole, SM_DLMS_TAG);
     return SM_OK;
