@@ -4,7 +4,7 @@
 #define TIER __attribute__((target("avx2,aes,pclmul")))
 #define WIDE
 #define NAME(x) sm_avx2_##x
-#include "lanes_x86.h"
+#include "sm_lanes_x86.h"
 
 const sm_lanes sm_lanes_avx2 = {.seal = sm_avx2_seal, .open = sm_avx2_open, .wrap = sm_avx2_wrap, .unwrap = sm_avx2_unwrap};
 

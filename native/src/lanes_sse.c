@@ -3,7 +3,7 @@
 
 #define TIER __attribute__((target("sse4.1,aes,pclmul")))
 #define NAME(x) sm_sse_##x
-#include "lanes_x86.h"
+#include "sm_lanes_x86.h"
 
 const sm_lanes sm_lanes_sse = {.seal = sm_sse_seal, .open = sm_sse_open, .wrap = sm_sse_wrap, .unwrap = sm_sse_unwrap};
 
