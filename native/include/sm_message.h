@@ -10,6 +10,8 @@ int sm_message_seal(sm_store *store, uint32_t index, uint32_t control, const uin
 /* out: length bytes (12 fewer with a tag) and never more; zeroed when the tag does not hold. */
 int sm_message_open(sm_store *store, uint32_t index, uint32_t control, uint32_t counter, const uint8_t *text,
                     size_t length, uint8_t *out, size_t *plain);
+/* SM_OK when a key can be wrapped or unwrapped under this context's master key. */
+int sm_message_may_wrap(const sm_store *store, uint32_t index);
 /* tag: 12 bytes. */
 int sm_message_gmac(sm_store *store, uint32_t index, const uint8_t *challenge, size_t length, uint8_t *tag,
                     uint32_t *counter);

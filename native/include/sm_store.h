@@ -4,6 +4,7 @@
 
 #include "sm_api.h"
 #include "sm_arena.h"
+#include "sm_bytes.h"
 
 enum { SM_KEY = 16, SM_TITLE = 8, SM_LINE = 64, SM_EXPORT = SM_LINE + SM_KEY };
 enum { SM_LOADED = 1, SM_FRESH = 2, SM_MASTER = 4 }; /* FRESH: nothing sealed yet under a newly installed EK */
@@ -41,6 +42,28 @@ static inline int sm_store_fault(const sm_store *store, uint32_t index)
     if (sm_arena_foreign(&store->arena))
         return SM_FOREIGN;
     return index < store->capacity ? SM_OK : SM_USAGE;
+}
+
+/* Take the next counter for sealing: SM_OK, SM_NO_KEY or SM_EXHAUSTED. */
+static inline int sm_line_take(sm_line *line, uint32_t *counter)
+{
+    const uint32_t taken = sm_le32(line->tx);
+    if (!(line->flags & SM_LOADED))
+        return SM_NO_KEY;
+    if (taken == SM_COUNTER_MAX)
+        return SM_EXHAUSTED;
+    sm_put_le32(line->tx, taken + 1);
+    line->flags &= (uint8_t)~SM_FRESH;
+    *counter = taken;
+    return SM_OK;
+}
+
+/* Whether a message under this counter may be opened: SM_OK, SM_NO_KEY or SM_REPLAY. */
+static inline int sm_line_fault(const sm_line *line, uint32_t counter)
+{
+    if (!(line->flags & SM_LOADED))
+        return SM_NO_KEY;
+    return counter < sm_le32(line->rx) || counter == SM_COUNTER_MAX ? SM_REPLAY : SM_OK;
 }
 
 #endif

@@ -23,6 +23,8 @@ typedef struct {
     unsigned count;
 } sm_ghash_key;
 
+struct sm_lanes;
+
 typedef struct {
     const char *name;
     size_t schedule_bytes; /* bytes of sm_aes_key.bytes that hold secrets */
@@ -39,10 +41,12 @@ typedef struct {
     void (*ghash_prepare)(sm_ghash_key *key, const uint8_t h[16], unsigned powers);
     /* state = GHASH continued over data, its last block padded with zeros. */
     void (*ghash_update)(const sm_ghash_key *key, uint8_t state[16], const uint8_t *data, size_t length);
+    const struct sm_lanes *lanes; /* messages side by side (sm_lanes.h); NULL when this tier does one at a time */
 } sm_tier;
 
 extern const sm_tier sm_tier_portable;
-extern const sm_tier sm_tier_aesni; /* present on x86-64 only */
+extern const sm_tier sm_tier_aesni; /* these two are present on x86-64 only */
+extern const sm_tier sm_tier_avx2;
 
 /* The tier new work is given to. */
 const sm_tier *sm_tier_now(void);

@@ -40,12 +40,6 @@ static void make_head(uint8_t head[HEAD], uint32_t control, const sm_line *line)
     memcpy(head + 1, line->ak, SM_KEY);
 }
 
-static void take_counter(sm_line *line, uint32_t counter)
-{
-    sm_put_le32(line->tx, counter + 1);
-    line->flags &= (uint8_t)~SM_FRESH;
-}
-
 /* The 16-byte tag over SC | AK | text, nothing encrypted. */
 static void authenticate(const sm_line *line, const uint8_t iv[SM_IV], const uint8_t *text, size_t length,
                          uint8_t tag[SM_TAG_BYTES])
@@ -66,18 +60,14 @@ int sm_message_seal(sm_store *store, uint32_t index, uint32_t control, const uin
     int fault = sm_store_fault(store, index);
     if (fault == SM_OK)
         fault = control_fault(control);
+    if (fault == SM_OK && length > SM_MESSAGE_MAX)
+        fault = SM_USAGE;
+    if (fault == SM_OK)
+        fault = sm_line_take(&store->lines[index], counter);
     if (fault != SM_OK)
         return fault;
-    sm_line *line = &store->lines[index];
-    if (!(line->flags & SM_LOADED))
-        return SM_NO_KEY;
-    if (length > SM_MESSAGE_MAX)
-        return SM_USAGE;
-    const uint32_t taken = sm_le32(line->tx);
-    if (taken == SM_COUNTER_MAX)
-        return SM_EXHAUSTED;
-    take_counter(line, taken);
-    *counter = taken;
+    const sm_line *line = &store->lines[index];
+    const uint32_t taken = *counter;
 
     uint8_t iv[SM_IV], tag[SM_TAG_BYTES];
     make_iv(iv, line->title, taken);
@@ -107,15 +97,13 @@ int sm_message_open(sm_store *store, uint32_t index, uint32_t control, uint32_t 
     int fault = sm_store_fault(store, index);
     if (fault == SM_OK)
         fault = control_fault(control);
+    if (fault == SM_OK && length > SM_MESSAGE_MAX)
+        fault = SM_USAGE;
+    if (fault == SM_OK)
+        fault = sm_line_fault(&store->lines[index], counter);
     if (fault != SM_OK)
         return fault;
     sm_line *line = &store->lines[index];
-    if (!(line->flags & SM_LOADED))
-        return SM_NO_KEY;
-    if (length > SM_MESSAGE_MAX)
-        return SM_USAGE;
-    if (counter < sm_le32(line->rx) || counter == SM_COUNTER_MAX)
-        return SM_REPLAY;
     const size_t tag_length = control == ENCRYPTED ? 0 : SM_DLMS_TAG;
     if (length < tag_length)
         return SM_TAG;
@@ -150,33 +138,34 @@ int sm_message_gmac(sm_store *store, uint32_t index, const uint8_t *challenge, s
                     uint32_t *counter)
 {
     int fault = sm_store_fault(store, index);
+    if (fault == SM_OK && length > SM_MESSAGE_MAX)
+        fault = SM_USAGE;
+    if (fault == SM_OK)
+        fault = sm_line_take(&store->lines[index], counter);
     if (fault != SM_OK)
         return fault;
-    sm_line *line = &store->lines[index];
-    if (!(line->flags & SM_LOADED))
-        return SM_NO_KEY;
-    if (length > SM_MESSAGE_MAX)
-        return SM_USAGE;
-    const uint32_t taken = sm_le32(line->tx);
-    if (taken == SM_COUNTER_MAX)
-        return SM_EXHAUSTED;
-    take_counter(line, taken);
-    *counter = taken;
+    const sm_line *line = &store->lines[index];
     uint8_t iv[SM_IV], whole[SM_TAG_BYTES];
-    make_iv(iv, line->title, taken);
+    make_iv(iv, line->title, *counter);
     authenticate(line, iv, challenge, length, whole);
     memcpy(tag, whole, SM_DLMS_TAG);
     return SM_OK;
 }
 
-int sm_message_wrap(sm_store *store, uint32_t index, const uint8_t *key, size_t length, uint8_t *out)
+int sm_message_may_wrap(const sm_store *store, uint32_t index)
 {
     int fault = sm_store_fault(store, index);
     if (fault != SM_OK)
         return fault;
     const uint8_t flags = store->lines[index].flags;
-    if (!(flags & SM_LOADED) || !(flags & SM_MASTER))
-        return SM_NO_KEY;
+    return flags & SM_LOADED && flags & SM_MASTER ? SM_OK : SM_NO_KEY;
+}
+
+int sm_message_wrap(sm_store *store, uint32_t index, const uint8_t *key, size_t length, uint8_t *out)
+{
+    const int fault = sm_message_may_wrap(store, index);
+    if (fault != SM_OK)
+        return fault;
     if (length != SM_KEY)
         return SM_USAGE;
     sm_keywrap(sm_tier_now(), store->keks + (size_t)index * SM_KEY, SM_KEY, key, length, out);
@@ -185,12 +174,9 @@ int sm_message_wrap(sm_store *store, uint32_t index, const uint8_t *key, size_t 
 
 int sm_message_unwrap(sm_store *store, uint32_t index, const uint8_t *wrapped, size_t length, uint8_t *out)
 {
-    int fault = sm_store_fault(store, index);
+    const int fault = sm_message_may_wrap(store, index);
     if (fault != SM_OK)
         return fault;
-    const uint8_t flags = store->lines[index].flags;
-    if (!(flags & SM_LOADED) || !(flags & SM_MASTER))
-        return SM_NO_KEY;
     if (length != WRAPPED)
         return SM_TAG;
     return sm_keyunwrap(sm_tier_now(), store->keks + (size_t)index * SM_KEY, SM_KEY, wrapped, length, out);

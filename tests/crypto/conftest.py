@@ -12,7 +12,7 @@ import pytest
 from emulator.crypto.choice import native_fault
 from emulator.errors import InputError
 
-CORES = ("aesni", "portable", "cryptography")
+CORES = ("avx2", "aesni", "portable", "cryptography")
 
 
 @dataclass(frozen=True)

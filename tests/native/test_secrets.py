@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TIERS = ("portable", "aesni")
+TIERS = ("portable", "aesni", "avx2")
 pytestmark = pytest.mark.slow
 
 

@@ -1,6 +1,6 @@
 """The compiled core, typed. Each module here has a twin of the same name in `fallback/`.
 
-SMETS1_NATIVE_TIER chooses how blocks are computed: `aesni`, `portable`, or unset for the best this CPU has.
+SMETS1_NATIVE_TIER chooses how blocks are computed: `avx2`, `aesni`, `portable`, or unset for the best this CPU has.
 """
 
 import os
@@ -13,7 +13,7 @@ from emulator.errors import InputError
 def select(tier: str) -> None:
     """Use `tier` ("" for the best here) for all that comes. Raises InputError for one this machine has not."""
     if lib.sm_select(tier.encode()) != OK:
-        raise InputError(f"SMETS1_NATIVE_TIER is {tier!r}; this machine has 'portable' and what its CPU adds ('aesni')")
+        raise InputError(f"SMETS1_NATIVE_TIER is {tier!r}; this machine has 'portable' and what its CPU adds (avx2, aesni)")
 
 
 def selected() -> str:

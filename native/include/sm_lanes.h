@@ -1,0 +1,35 @@
+/* Eight messages under eight keys, side by side: what a batch gives to a tier that can. */
+#ifndef SM_LANES_H
+#define SM_LANES_H
+
+#include "sm_store.h"
+
+enum { SM_LANES = 8 };
+
+/* One message: `in` may be read up to the end of its last block, and whole blocks and a tag's 16 bytes (its last 4 zero)
+ * are written to `out`, which may be `in`. When opened, the 12 bytes behind the text are its tag. */
+typedef struct {
+    const sm_line *line;
+    const uint8_t *in;
+    uint8_t *out;
+    uint32_t length; /* of the text, at most SM_LANES_TEXT */
+    uint32_t counter;
+} sm_lane;
+
+typedef struct sm_lanes {
+    /* SC 30h, AAD = SC | AK. IV = title (seal) or peer (open) | counter. A group takes as long as its longest text. */
+    void (*seal)(const sm_lane *const lane[SM_LANES], void *scratch);
+    void (*open)(const sm_lane *const lane[SM_LANES], uint8_t good[SM_LANES], void *scratch);
+    /* RFC 3394 of one 16-byte key under one 16-byte key, eight times. */
+    void (*wrap)(const uint8_t *const kek[SM_LANES], const uint8_t *const key[SM_LANES], uint8_t *const out[SM_LANES],
+                 void *scratch);
+    void (*unwrap)(const uint8_t *const kek[SM_LANES], const uint8_t *const wrapped[SM_LANES],
+                   uint8_t *const out[SM_LANES], uint8_t good[SM_LANES], void *scratch);
+} sm_lanes;
+
+enum { SM_LANES_SCRATCH = 2304, SM_LANES_TEXT = 253 * 16 }; /* bytes a group works in (aligned to 64); a text's most */
+
+extern const sm_lanes sm_lanes_sse;
+extern const sm_lanes sm_lanes_avx2;
+
+#endif
