@@ -25,6 +25,8 @@ from emulator.fleet.estate import Estate
 from emulator.fleet.shards import Shards, quiet_collector
 from emulator.kernel.journal import combined_digest
 from emulator.kernel.time import DAY, SECOND
+from emulator.watch.checks import Finding
+from emulator.watch.violation import Violation
 
 DAYS_MOST: Final = 3_000
 
@@ -70,6 +72,10 @@ class Result:
     columns: NDArray[Any] = field(repr=False)
     harm: HarmReport | None = None
     """What the days after their migration did to homes with auxiliary load, where it was asked for."""
+    findings: list[Finding] = field(default_factory=list)
+    """What the standing checks object to, where they were asked for, cell by cell."""
+    violations: list[Violation] = field(default_factory=list)
+    """What the head end did wrong, where it was watched, cell by cell; each cell numbers its own."""
 
     @property
     def objections(self) -> list[str]:
@@ -145,6 +151,8 @@ def run(
         fired=fired,
         columns=columns,
         harm=_harm(options, ends),
+        findings=[finding for end in ends.values() for finding in end.findings],
+        violations=[violation for end in ends.values() for violation in end.violations],
     )
 
 

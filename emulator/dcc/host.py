@@ -19,6 +19,9 @@ from emulator.fleet.sampler import Sampler
 from emulator.link.air import AirProfile
 from emulator.link.profile import LinkProfile
 from emulator.link.tap import Tap
+from emulator.watch.checks import Context, Finding, check, observe
+from emulator.watch.settings import WatchSettings
+from emulator.watch.violation import Violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ class HostOptions:
     `journal` is a folder for the cells' parts of a journal, `capture` the file their parts of a capture will become;
     None for none. `sample` asks where the time goes. `faults` are in force from the start, numbered
     from 1. `only`: the homes that take part; None for all. `harm_days`: look at what so many days after its migration
-    do to each home with auxiliary load.
+    do to each home with auxiliary load. `checks`: be there from the start with a watch (`watch` says what it lets pass)
+    and ask these standing checks at the end, none named: all; None: nobody watches.
     """
 
     link: str = "ipsec"
@@ -41,6 +45,8 @@ class HostOptions:
     capture: str | None = None
     sample: bool = False
     harm_days: float | None = None
+    checks: tuple[str, ...] | None = None
+    watch: WatchSettings = WatchSettings()
 
 
 @dataclass(slots=True)
@@ -62,6 +68,8 @@ class CellEnd:
     fired: dict[int, int]
     samples: dict[str, int] = field(default_factory=dict)
     harms: list[SwitchHarm] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
 
 
 class CampaignHost:
@@ -73,6 +81,7 @@ class CampaignHost:
         self._cells: dict[int, CellCampaign] = {}
         self._sampler: Sampler | None = None
         self._open: dict[int, list[JournalPart | Tap]] = {}
+        self._contexts: dict[int, Context] = {}
 
     def call(self, cell: int, method: str, arguments: tuple[Any, ...]) -> Any:
         """Answer one call of the parent about one cell."""
@@ -104,7 +113,7 @@ class CampaignHost:
         sink = JournalPart(options.journal, cell) if options.journal else None
         tap = Tap(Path(options.capture), cell) if options.capture else None
         self._open[cell] = [part for part in (sink, tap) if part is not None]
-        return self.create(
+        made = self.create(
             self._estate,
             cell,
             options.settings,
@@ -116,6 +125,10 @@ class CampaignHost:
             faults=options.faults,
             only=options.only,
         )
+        if options.checks is not None:
+            context = self._contexts[cell] = observe(made.cell, made.keyring, settings=options.watch)
+            context.campaign = True
+        return made
 
     def _end(self, campaign: CellCampaign) -> CellEnd:
         cell = campaign.cell
@@ -147,6 +160,10 @@ class CampaignHost:
             fired=cell.mischief.fired,
             samples=samples,
         )
+        context = self._contexts.get(cell.number)
+        if context is not None:
+            end.findings = check(context, self._options.checks or ())
+            end.violations = context.watch.register.all() if context.watch is not None else []
         if self._options.harm_days is not None:  # last: looking at relays may be what lets a fault strike
             end.harms = after_migration(cell, self._options.harm_days)
         return end

@@ -9,7 +9,7 @@ anything happens.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from emulator.errors import InputError
@@ -61,8 +61,7 @@ class Context:
     """What checks look at: a cell, at its end or in between.
 
     `open`: homes whose case has not ended, of which no verdict is asked. `campaign`: whether the cell's homes were to
-    be migrated and audited, so that ledger, audit and delivery log must balance. `ended`: how often each home's case
-    came to an end.
+    be migrated and audited, so that ledger, audit and delivery log must balance.
     """
 
     cell: Cell
@@ -71,7 +70,6 @@ class Context:
     movements: Movements | None = None
     open: frozenset[int] = frozenset()
     campaign: bool = False
-    ended: dict[int, int] = field(default_factory=dict)
 
 
 def observe(
@@ -123,9 +121,6 @@ def one_verdict_each(context: Context) -> Iterable[Finding]:
             yield Finding("one-verdict-each", number, "", f"begun {int(columns['attempts'][place])} times, no verdict")
         elif not columns["finished"][place]:
             yield Finding("one-verdict-each", number, "", f"verdict {verdict} without an end")
-    for number, times in context.ended.items():
-        if times != 1:
-            yield Finding("one-verdict-each", number, "", f"it ended {times} times")
 
 
 def ledger_balances(context: Context) -> Iterable[Finding]:

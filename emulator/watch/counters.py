@@ -20,12 +20,15 @@ from emulator.dlms.association import Association
 from emulator.dlms.cosem import Device
 from emulator.dlms.security import parse_gmac_reply
 from emulator.errors import CryptoError, FrameError
+from emulator.watch.levels import Levels
 
 REMEMBERED: Final = 64
 """Counters remembered for each context."""
 
+CONTEXTS_MOST: Final = 512
+"""Contexts of a cell that counters are remembered for: those used last."""
+
 _GMAC: Final = 0x10
-_LINE_KEY: Final = slice(0, 16)
 
 
 @dataclass(slots=True)
@@ -47,8 +50,10 @@ class Trace:
     """What one key of one context has seen."""
 
     epoch: int
-    key: bytes
+    key: int
     seen: "OrderedDict[tuple[bytes, int], bytes]"
+    highest: dict[bytes, int]
+    """By client title."""
 
 
 Report = Callable[[str, str, str], None]
@@ -99,20 +104,19 @@ def _made(device: Device, index: int, tag: int, control: int, counter: int, text
 
 
 class Counters:
-    """The counters of one cell's devices. `gap_most` as in `WatchSettings`; `wire_repeats` says whether what comes
-    twice may be the wire's doing now."""
+    """The counters of one cell's devices, whose keys `levels` tells apart. `gap_most` as in `WatchSettings`;
+    `wire_repeats` says whether what comes twice may be the wire's doing now."""
 
-    def __init__(self, gap_most: int, wire_repeats: Callable[[], bool]) -> None:
+    def __init__(self, levels: Levels, gap_most: int, wire_repeats: Callable[[], bool]) -> None:
+        self._levels = levels
         self._gap_most = gap_most
         self._wire_repeats = wire_repeats
-        self._traces: dict[tuple[int, int], Trace] = {}
+        self._traces: OrderedDict[int, Trace] = OrderedDict()
         self._scratch: ContextStore | None = None
-        self._secret = blake2b(b"watch", digest_size=16).digest()
 
-    def forget(self, installation: int) -> None:
-        """A home was put back: its counters may begin anew."""
-        for key in [key for key in self._traces if key[0] == installation]:
-            del self._traces[key]
+    def forget(self, index: int) -> None:
+        """A context was put back: its counters may begin anew."""
+        self._traces.pop(index, None)
 
     def judge(self, device: Device, message: Sealed, challenge_reply: bytes | None, report: Report) -> bool:
         """After the device has dealt with a message: say what is wrong with its counter. Whether it was accepted.
@@ -123,19 +127,17 @@ class Counters:
             return False
         state = store.state(index)
         accepted = state.epoch != message.epoch or state.rx > message.lowest
-        trace = self._trace(device, message)
         counter, where = message.counter, f"counter {message.counter}, lowest acceptable {message.lowest}"
         if accepted:
+            trace = self._trace(device, message, state.epoch)
             if counter - message.lowest > self._gap_most:
                 jump = counter - message.lowest
                 report("bad-counter", f"the counter jumped by {jump}, more than {self._gap_most}", where)
-            self._use(trace, message.title, counter, self._digest(message.text), report, where)
+            self._use(trace, message.title, counter, message.text, report, where)
             if challenge_reply is not None and (reply := parse_gmac_reply(challenge_reply)) is not None:
-                self._use(trace, message.title, reply[0], self._digest(reply[1]), report, f"challenge reply, {where}")
+                self._use(trace, message.title, reply[0], reply[1], report, f"challenge reply, {where}")
         elif counter < message.lowest:
-            self._refused(device, message, trace, report, where)
-        elif counter == 0xFFFF_FFFF and self._authentic(device, message, 0):
-            report("bad-counter", "the counter is spent: FFFFFFFF is never used", where)
+            self._refused(device, message, self._trace(device, message, state.epoch), report, where)
         return accepted
 
     def reply(self, device: Device, association: Association, challenge_reply: bytes, report: Report) -> None:
@@ -145,55 +147,59 @@ class Counters:
         if found is None or index < 0 or not device.store.loaded(index):
             return
         state = device.store.state(index)
-        trace = self._trace(
-            device, Sealed(index, _GMAC, found[0], b"", state.rx, state.epoch, 0, association.client_title)
-        )
         title = association.client_title or state.peer
-        self._use(trace, title, found[0], self._digest(found[1]), report, f"challenge reply, counter {found[0]}")
+        message = Sealed(index, _GMAC, found[0], found[1], state.rx, state.epoch, 0, title)
+        trace = self._trace(device, message, state.epoch)
+        self._use(trace, title, found[0], found[1], report, f"challenge reply, counter {found[0]}")
 
     # Inside
 
-    def _trace(self, device: Device, message: Sealed) -> Trace:
+    def _trace(self, device: Device, message: Sealed, epoch: int) -> Trace:
         """What the key that the message came under has seen. With another key everything begins anew."""
-        place = device.installation, message.index
-        found = self._traces.get(place)
+        traces, index = self._traces, message.index
+        found = traces.get(index)
         if found is None or found.epoch != message.epoch:
-            if device.store.state(message.index).epoch != message.epoch:  # keys were changed by this very message
-                return found or Trace(message.epoch, b"", OrderedDict())
-            exported = device.store.export(message.index)
-            key = blake2b(exported[_LINE_KEY], key=self._secret, digest_size=8).digest()
-            exported[:] = bytes(len(exported))
+            if epoch != message.epoch:  # keys were changed by this very message, which was the last under its own
+                return found or Trace(message.epoch, 0, OrderedDict(), {})
+            key = self._levels.key(device, index, epoch)
             if found is None or found.key != key:
-                found = self._traces[place] = Trace(message.epoch, key, OrderedDict())
-            found.epoch = message.epoch
+                found = traces[index] = Trace(epoch, key, OrderedDict(), {})
+                if len(traces) > CONTEXTS_MOST:
+                    traces.popitem(last=False)
+            found.epoch = epoch
+        traces.move_to_end(index)
         return found
 
-    def _digest(self, text: bytes) -> bytes:
-        return blake2b(text, digest_size=8).digest()
-
-    def _use(self, trace: Trace, title: bytes, counter: int, digest: bytes, report: Report, where: str) -> None:
-        seen, key = trace.seen, (title, counter)
+    def _use(self, trace: Trace, title: bytes, counter: int, text: bytes, report: Report, where: str) -> None:
+        """A counter was used, for a text that holds its tag."""
+        seen, key, digest = trace.seen, (title, counter), _digest(text)
         before = seen.get(key)
         if before is not None and before != digest:
             report("reused-nonce", f"counter {counter} has protected another message under the same key", where)
         seen[key] = digest
         if len(seen) > REMEMBERED:
             seen.popitem(last=False)
+        if counter > trace.highest.get(title, -1):
+            trace.highest[title] = counter
 
     def _refused(self, device: Device, message: Sealed, trace: Trace, report: Report, where: str) -> None:
-        before = trace.seen.get((message.title, message.counter))
-        if before is not None and before == self._digest(message.text):
+        """A counter below the lowest acceptable one. Whoever has not used a higher one is only behind the device, as a
+        head end is that was handed an old record."""
+        title, counter = message.title, message.counter
+        before = trace.seen.get((title, counter))
+        if before is not None and before == _digest(message.text):
             if not self._wire_repeats():
                 report("bad-counter", "a message was sent again as it was", where)
-        elif self._authentic(device, message, message.counter):
-            if before is None:
-                report("bad-counter", "the counter does not rise", where)
-            else:
-                what = f"counter {message.counter} has protected another message under the same key"
-                report("reused-nonce", what, where)
+        elif self._authentic(device, message):
+            highest = trace.highest.get(title, -1)
+            if before is None and counter <= highest:
+                report("bad-counter", f"the counter does not rise: {highest} was used before", where)
+            self._use(trace, title, counter, message.text, report, where)
 
-    def _authentic(self, device: Device, message: Sealed, lowest: int) -> bool:
+    def _authentic(self, device: Device, message: Sealed) -> bool:
         """Whether the message was made by who has the keys: opened in a store of our own, whose counter is lower."""
+        if not message.control & _GMAC:
+            return False  # without a tag nothing is proven
         if self._scratch is None:
             self._scratch = ContextStore(1)
         scratch = self._scratch
@@ -201,7 +207,7 @@ class Counters:
         try:
             scratch.restore(0, exported)
             scratch.set_peer(0, message.title)
-            scratch.set_counters(0, rx=lowest)
+            scratch.set_counters(0, rx=message.counter)
             scratch.open(0, message.control, message.counter, message.text)
         except CryptoError:
             return False
@@ -209,4 +215,8 @@ class Counters:
             exported[:] = bytes(len(exported))
             if scratch.loaded(0):
                 scratch.erase(0)
-        return message.control & _GMAC != 0  # without a tag nothing is proven
+        return True
+
+
+def _digest(text: bytes) -> bytes:
+    return blake2b(text, digest_size=8).digest()

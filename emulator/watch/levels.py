@@ -1,25 +1,19 @@
 """Counters of devices and head end, sampled at every exchange: under one key they never go back.
 
-A new encryption key may begin at 0 again (its nonces are its own); so a fall counts only while the EK is the same. The
-head end's own send counter never falls, whichever keys are loaded (`headend/keyring.py`).
+A new encryption key may begin at 0 again (its nonces are its own); so a fall counts only while the EK is the same,
+which a fingerprint of it tells. The head end's own send counter never falls, whichever keys are loaded
+(`headend/keyring.py`). Everything kept is a few numbers a context in columns, so a whole cohort can be watched.
 """
 
+from array import array
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
 from emulator.dlms.cosem import Device
 
-_SECRET: Final = blake2b(b"levels", digest_size=16).digest()
+_SECRET: Final = blake2b(b"watch", digest_size=16).digest()
 _LINE_KEY: Final = slice(0, 16)
-
-
-@dataclass(slots=True)
-class _Level:
-    epoch: int
-    key: bytes
-    tx: int
-    rx: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,56 +29,58 @@ class Fall:
 
 
 class Levels:
-    """The last counters seen, and every fall. `head_end` is the head end's store, whose contexts have the numbers of
-    the devices'; None: only the devices' are looked at."""
+    """The last counters seen of each of `capacity` contexts, and every fall. `head_end` is the head end's store, whose
+    contexts have the numbers of the devices'; None: only the devices' are looked at."""
 
-    def __init__(self, head_end: Any = None) -> None:
+    def __init__(self, capacity: int, head_end: Any = None) -> None:
         self.head_end = head_end
         self.falls: list[Fall] = []
-        self._seen: dict[int, _Level] = {}
-        self._sent: dict[int, int] = {}
-        self._homes: dict[int, set[int]] = {}
+        self._keys = array("Q", bytes(8 * capacity))
+        """A fingerprint of the EK; 0: nobody looked yet."""
+        self._epochs = array("I", bytes(4 * capacity))
+        self._tx = array("I", bytes(4 * capacity))
+        self._rx = array("I", bytes(4 * capacity))
+        self._sent = array("I", bytes(4 * capacity))
 
-    def forget(self, installation: int) -> None:
-        """A home was put back."""
-        for index in self._homes.pop(installation, ()):
-            self._seen.pop(index, None)
-            self._sent.pop(index, None)
+    def forget(self, index: int) -> None:
+        """A context was put back."""
+        self._keys[index] = self._epochs[index] = self._tx[index] = self._rx[index] = self._sent[index] = 0
 
-    def sample(self, device: Device, indices: tuple[int, ...]) -> None:
+    def key(self, device: Device, index: int, epoch: int) -> int:
+        """The fingerprint of a context's EK, worked out anew where its epoch has changed."""
+        found = self._keys[index]
+        if not found or self._epochs[index] != epoch:
+            fresh = fingerprint(device.store, index)
+            if fresh != found:
+                self._keys[index] = found = fresh
+                self._tx[index] = self._rx[index] = 0
+            self._epochs[index] = epoch
+        return found
+
+    def sample(self, device: Device, index: int) -> None:
         """Look at a device's counters now."""
         store = device.store
-        for index in indices:
-            if not store.loaded(index):
-                continue
-            state = store.state(index)
-            before = self._seen.get(index)
-            if before is None or before.epoch != state.epoch:
-                key = _fingerprint(store, index)
-                self._homes.setdefault(device.installation, set()).add(index)
-                if before is None or before.key != key:
-                    self._seen[index] = _Level(state.epoch, key, state.tx, state.rx)
-                    continue
-                before.epoch = state.epoch
-            for name, old, new in (("tx", before.tx, state.tx), ("rx", before.rx, state.rx)):
-                if new < old:
-                    self.falls.append(Fall(device.installation, index, "device", name, old, new))
-            before.tx, before.rx = state.tx, state.rx
-            self._head_end(device.installation, index)
-
-    def _head_end(self, installation: int, index: int) -> None:
-        ours = self.head_end
-        if ours is None or not ours.loaded(index):
+        if not store.loaded(index):
             return
-        tx = ours.counters(index)[0]
-        before = self._sent.get(index, 0)
-        if tx < before:
-            self.falls.append(Fall(installation, index, "head end", "tx", before, tx))
-        self._sent[index] = tx
+        state = store.state(index)
+        self.key(device, index, state.epoch)
+        tx, rx = self._tx[index], self._rx[index]
+        if state.tx < tx:
+            self.falls.append(Fall(device.installation, index, "device", "tx", tx, state.tx))
+        if state.rx < rx:
+            self.falls.append(Fall(device.installation, index, "device", "rx", rx, state.rx))
+        self._tx[index], self._rx[index] = state.tx, state.rx
+        ours = self.head_end
+        if ours is not None and ours.loaded(index):
+            sent = ours.counters(index)[0]
+            if sent < self._sent[index]:
+                self.falls.append(Fall(device.installation, index, "head end", "tx", self._sent[index], sent))
+            self._sent[index] = sent
 
 
-def _fingerprint(store: Any, index: int) -> bytes:
+def fingerprint(store: Any, index: int) -> int:
+    """64 bits that tell the EK of a context from another; never 0."""
     exported = store.export(index)
-    found = blake2b(exported[_LINE_KEY], key=_SECRET, digest_size=8).digest()
+    digest = blake2b(exported[_LINE_KEY], key=_SECRET, digest_size=8).digest()
     exported[:] = bytes(len(exported))
-    return found
+    return int.from_bytes(digest, "big") or 1

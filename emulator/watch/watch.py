@@ -55,8 +55,8 @@ class Watch:
         self.settings = settings or WatchSettings()
         self.register = register or Register()
         self.approvals = approvals
-        self.levels = Levels(head_end)
-        self._counters = Counters(self.settings.gap_most, self._wire_repeats)
+        self.levels = Levels(cell.store.capacity, head_end)
+        self._counters = Counters(self.levels, self.settings.gap_most, self._wire_repeats)
         self._changes = Changes(self.settings)
         self._sealed: Sealed | None = None
         self._reply: bytes | None = None
@@ -66,9 +66,11 @@ class Watch:
 
     def forget(self, installation: int) -> None:
         """A home was put back to how it was found, or to a snapshot."""
-        self._counters.forget(installation)
         self._changes.forget(installation)
-        self.levels.forget(installation)
+        for party in KEYED:
+            index = self.cell.context(installation, party)
+            self._counters.forget(index)
+            self.levels.forget(index)
 
     def settle(self, now: Instant) -> None:
         """Write down what time alone made a violation of."""
@@ -162,12 +164,10 @@ class Watch:
             self._compare(device, self._times, report, now)
         if answer is not None and answer and answer[0] not in _GLO and answer[0] != _AARE:
             self._leak(answer, device, client_sap, "answer", now)
-        self.levels.sample(device, self._indices(device, index))
+        if index >= 0:
+            self.levels.sample(device, index)
 
     # Inside
-
-    def _indices(self, device: Device, index: int) -> tuple[int, ...]:
-        return (index,) if index >= 0 else tuple(at for sap, at in device.contexts.items() if sap >= 0)
 
     def _association(self, device: Device, client_sap: int) -> Association | None:
         server: Any = getattr(device, "server", None)
