@@ -17,6 +17,8 @@ from emulator.errors import EmulatorError, InputError
 
 VERBS: Final = {
     "migrate": "migrate an estate in virtual time, and audit it",
+    "scenario": "list, check, run and shrink scenarios: trouble, then healing",
+    "golden": "what every service request comes to under every fault",
     "estate": "import, validate and show estates",
     "state": "export, import and show the state an estate was left in",
     "serve": "serve an estate on real sockets",

@@ -322,7 +322,7 @@ def _on_paper(book: Book, job: Job) -> Payload:
         book.prenotified[eui64] = body
         return {"eui64": eui64, "status": "Pending"}
     assert isinstance(body, Credentials | ChangeOfSupplier)
-    owner: Owner = body.role if isinstance(body, Credentials) else "supplier"
+    owner: Owner = body.owner if isinstance(body, Credentials) else "supplier"
     if isinstance(body, ChangeOfSupplier):
         point = job.home.mprn if job.party is Party.GAS else job.home.mpan
         if body.mpxn != point:

@@ -1,4 +1,4 @@
-"""Service requests through the desk: one verdict each, whatever comes of them; mistakes of the asker are told as such."""
+"""Service requests through the desk: one verdict each, whatever comes of them; the asker's mistakes are told as such."""
 
 from collections.abc import Callable
 from typing import Any

@@ -18,10 +18,10 @@ Floor = Annotated[int, Meta(ge=0, le=2**63 - 1, description="floor sequence numb
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """6.15.1: a role's certificates are replaced by ones of the same party. `floor`: counters below it count no more;
+    """6.15.1: a party's certificates are replaced by others of its own. `floor`: counters below it count no more;
     null leaves it."""
 
-    role: Literal["supplier", "network-operator"]
+    owner: Literal["supplier", "network-operator"]
     critical: CertificateId
     non_critical: CertificateId
     floor: Floor | None = None
