@@ -192,7 +192,7 @@ def _cell(number: int, members: range, cell: LiveCell | None, doubt: int, now: I
     ended = [verdicts.get(each, 0) for each in (Verdict.MIGRATED, Verdict.FAILED, Verdict.UNRECOVERABLE)]
     talking = cell.desk.open_conversations
     up = cell.world.awake() - sum(cell.world.is_up(each) for each in cell.desk.running)
-    black = cell.chain.outages.strikes(now, now)
+    black = cell.black(now)
     return CellGlance(number, members.start, len(members), ended[0], ended[1], ended[2], up, talking, doubt, black)
 
 

@@ -15,7 +15,6 @@ from emulator.fleet.installation import KEYED, Condition, DeviceSpec, Installati
 from emulator.headend.keeper import Hierarchy
 from emulator.kernel.effects import Instant
 from emulator.kernel.machine import Party
-from emulator.shell.live_cell import LiveCell
 
 SUPPLY: Final = ("off", "on", "armed")
 _RADIO: Final = ("asleep", "attaching", "awake")
@@ -193,7 +192,7 @@ def _device_state(head_end: HeadEnd, number: int, spec: DeviceSpec, now: Instant
     keyed = party in KEYED
     meter = party in (Party.ELECTRICITY, Party.GAS)
     hub = party is Party.HUB
-    link = None if hub else cell.link(number, party)
+    link = None if hub else cell.look(number, party)
     shown = device.shown(now) if keyed else None
     wan = device.wan_status() if hub else None
     return DeviceState(
@@ -215,7 +214,7 @@ def _device_state(head_end: HeadEnd, number: int, spec: DeviceSpec, now: Instant
         han_error=None if link is None else link.error(now),
         wan=_RADIO[wan[0]] if wan is not None else None,
         signal_dbm=_asked(device, "signal_dbm", now),
-        coverage=_covered(cell, number, now) if hub else None,
+        coverage=cell.covered(number, now) if hub else None,
         log=_log(device, log) if keyed else [],
     )
 
@@ -227,11 +226,6 @@ def _asked(device: Any, method: str, now: Instant) -> Any:
 
 def _name(table: Any) -> str | None:
     return None if table is None else str(table.name)
-
-
-def _covered(cell: LiveCell, number: int, now: Instant) -> bool:
-    coverage = cell.coverages.get(number)
-    return coverage is None or coverage.reaches(now, now)
 
 
 def _auxiliary(device: Any, now: Instant) -> list[AuxiliaryView]:

@@ -41,11 +41,13 @@ from emulator.commands import (
 from emulator.control import faults, verify, views
 from emulator.control.desk import Desk
 from emulator.control.errors import NoSuchThingError, NotNowError
-from emulator.control.faults import FaultKind, FaultView, HanLost, LinkOutage
+from emulator.control.faults import FaultKind, FaultView
 from emulator.control.registry import handles
 from emulator.control.ring import JournalEntry, device_name, text, view
 from emulator.control.tasks import Task, TaskView
 from emulator.control.verify import Verdict
+from emulator.faults.home_network import HanLost
+from emulator.faults.link import LinkOutage
 from emulator.headend.rouse import RouseSettings
 from emulator.kernel.machine import Party
 
@@ -111,7 +113,10 @@ class TasksView:
 
 @dataclass(frozen=True, slots=True)
 class FaultsView:
+    """Those in force, and the last that ended or were cleared since the estate was put back."""
+
     faults: list[FaultView]
+    ended: list[FaultView]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +252,7 @@ def fault_kinds(desk: Desk, wish: FaultKinds) -> FaultKindsView:
 @handles(Faults)
 def faults_in_force(desk: Desk, wish: Faults) -> FaultsView:
     """Oldest first."""
-    return FaultsView(desk.faults.all())
+    return FaultsView(desk.faults.all(), desk.faults.ended())
 
 
 @handles(InjectFault)
@@ -286,6 +291,7 @@ def reset_home(desk: Desk, wish: ResetHome, installation: int) -> Done:
 def reset_estate(desk: Desk, wish: ResetEstate) -> Done:
     """All of it, as found."""
     desk.forget(None)
+    desk.faults.forget_ended()
     desk.live.reset(None)
     desk.pace.poke()
     return Done(desk.live.now, [])

@@ -103,6 +103,15 @@ def settings(fault: Fault) -> dict[str, Any]:
     }
 
 
+def shown(fault: Fault) -> dict[str, Any]:
+    """A fault's settings as a list shows them: all of its own, and of those that every fault has what is not the
+    default."""
+    changed = settings(fault)
+    return {
+        each.name: getattr(fault, each.name) for each in described(type(fault)) if each.own or each.name in changed
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One field of a fault. `takes`: what it takes, in words; `about`: its unit or meaning; `default` None: none, or

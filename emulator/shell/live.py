@@ -21,6 +21,7 @@ from typing import Any, Final, TypeAlias
 
 from emulator.commands import AlertStorm, Command
 from emulator.errors import InputError, UsageError
+from emulator.faults.fault import Fault
 from emulator.fleet import alert_causes
 from emulator.fleet.estate import Estate
 from emulator.fleet.saved import Reservations, Saved
@@ -91,6 +92,7 @@ class LiveEstate:
         """What else is to be kept of a home, in the same transaction: its runner's own, b"" for nothing."""
         self.sequence = 0
         """Number of the newest journal entry; they count from 1."""
+        self._faults: dict[int, tuple[Fault, Instant]] = {}
         self._cells: dict[int, LiveCell] = {}
         self._now = estate.start
         self._ring: deque[tuple[int, Entry]] = deque(maxlen=RING)
@@ -183,9 +185,29 @@ class LiveEstate:
             cell.touched.clear()
         self._cells[number] = cell
         self._lively.add(number)
+        for fault_number, (fault, since) in self._faults.items():
+            cell.arm(fault, since, fault_number)
         if self.alerts_per_day:
             cell.alert(self.causes, self.alerts_per_day)
         return cell
+
+    # Faults
+
+    def arm(self, fault: Fault, number: int) -> None:
+        """Put a fault in force from now on, in cells made later too, under a number that was not used yet."""
+        self._faults[number] = fault, self._now
+        for cell in self._cells.values():
+            cell.arm(fault, self._now, number)
+
+    def disarm(self, number: int) -> None:
+        """End a fault; harmless when it has ended."""
+        if self._faults.pop(number, None) is not None:
+            for cell in self._cells.values():
+                cell.disarm(number)
+
+    def fired(self, number: int) -> int:
+        """How often a fault struck, in all homes so far."""
+        return sum(cell.mischief.fired.get(number, 0) for cell in self._cells.values())
 
     def _check(self, installation: int) -> None:
         if not 0 <= installation < self.estate.installations:

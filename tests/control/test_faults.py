@@ -28,6 +28,7 @@ from emulator.control.errors import (
     NotNowError,
     WrongFieldError,
 )
+from emulator.faults import catalogue
 from emulator.kernel.machine import Party
 
 ELECTRICITY, GAS = Party.ELECTRICITY, Party.GAS
@@ -38,9 +39,49 @@ CLOCK = ReadObject("clock")
 def test_the_table_describes_itself(bench: Make) -> None:
     """Every fault says what it is and which settings it takes, with their ranges."""
     kinds = {each.fault: each for each in bench().ask(FaultKinds()).faults}
-    assert set(kinds) == {"link-outage", "out-of-coverage", "han-lost", "forced-wrong-key"}
+    assert set(kinds) == set(catalogue.KINDS) > {"link-outage", "out-of-coverage", "han-lost", "forced-wrong-key"}
     assert kinds["han-lost"].settings["properties"]["device"]["enum"] == ["electricity", "gas", "ihd"]
-    assert all(each.about for each in kinds.values())
+    assert all(each.about and each.row and each.points for each in kinds.values())
+
+
+def test_every_fault_can_be_put_in_force_here(bench: Make) -> None:
+    """By its example; each is listed with what was chosen, and all are gone when cleared."""
+    here = bench()
+    for name, kind in catalogue.KINDS.items():
+        here.ask(InjectFault(name, dict(kind.example)))
+    assert [each.fault for each in here.ask(Faults()).faults] == list(catalogue.KINDS)
+    for each in here.ask(Faults()).faults:
+        assert each.settings.items() >= catalogue.KINDS[each.fault].example.items()
+    assert here.ask(ClearFaults()).cleared == len(catalogue.KINDS)
+    assert here.ask(Faults()).faults == []
+    assert here.ask(CLOCK, 0, ELECTRICITY)
+
+
+def test_how_often_a_fault_struck_is_told_while_it_holds_and_after(bench: Make) -> None:
+    """One that nobody meets says 0; looking at a lost device counts for nothing, calling it does."""
+    here = bench()
+    here.ask(InjectFault("han-lost", {"installation": 0, "device": "gas"}))
+    quiet = here.ask(InjectFault("han-lost", {"installation": 2, "device": "gas"}))
+    assert here.ask(State(), 0).devices[2].han == "lost"
+    assert [each.fired for each in here.ask(Faults()).faults] == [0, 0]
+    with pytest.raises(DeviceRefusedError):
+        here.ask(CLOCK, 0, GAS)
+    assert [each.fired for each in here.ask(Faults()).faults] == [1, 0]
+    here.ask(ClearFaults())
+    assert {each.number: each.fired for each in here.ask(Faults()).ended} == {quiet.number - 1: 1, quiet.number: 0}
+
+
+def test_a_fault_reaches_homes_that_are_awake_and_cells_made_later(bench: Make) -> None:
+    """Put in force while the home is held up by a conversation's aftermath, it strikes at once; one without a home
+    strikes every home, also where nobody had called before."""
+    here = bench()
+    assert here.ask(CLOCK, 0, ELECTRICITY)
+    fault = here.ask(InjectFault("receive-buffer-overrun", {"room": 0}))
+    for home in (0, 1):
+        with pytest.raises(NoAnswerInTimeError):
+            here.ask(CLOCK, home, ELECTRICITY)
+    assert here.ask(ClearFault(fault.number)).fired >= 2
+    assert here.ask(CLOCK, 1, ELECTRICITY)
 
 
 @pytest.mark.parametrize("timing", ["instant", "modelled"])
@@ -117,7 +158,7 @@ def test_wrong_settings_are_refused_by_their_name(bench: Make) -> None:
     here = bench()
     for name, settings, error in (
         ("earthquake", {}, NoSuchThingError),
-        ("han-lost", {}, WrongFieldError),
+        ("han-lost", {"seconds": "long"}, WrongFieldError),
         ("han-lost", {"installation": 0, "device": "hub"}, WrongFieldError),
         ("han-lost", {"installation": 16}, NoSuchThingError),
         ("han-lost", {"installation": 4, "device": "gas"}, NoSuchThingError),

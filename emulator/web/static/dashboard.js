@@ -353,10 +353,11 @@ let kinds = [];
 const resolved = (schema) => (schema.anyOf ? { ...schema, ...schema.anyOf.find((each) => each.type !== "null"), optional: true } : schema);
 
 function field(name, raw, required) {
-  const schema = resolved(raw), id = `fault-${name}`, given = name === "installation" && required ? state.home : schema.default ?? "";
+  const schema = resolved(raw), id = `fault-${name}`, given = name === "installation" ? state.home : schema.default ?? "";
   const props = { id, name, required: required && !schema.optional };
   let input;
-  if (schema.enum) input = make("select", props, ...schema.enum.map((each) => make("option", { value: each, selected: each === schema.default }, each)));
+  const any = schema.optional ? [make("option", { value: "", selected: schema.default === null }, "any")] : [];
+  if (schema.enum) input = make("select", props, ...any, ...schema.enum.map((each) => make("option", { value: each, selected: each === schema.default }, each)));
   else if (schema.type === "boolean") input = make("input", { ...props, type: "checkbox", checked: Boolean(schema.default), required: false });
   else if (schema.type === "integer" || schema.type === "number")
     input = make("input", { ...props, type: "number", min: schema.minimum ?? schema.exclusiveMinimum, max: schema.maximum, step: schema.type === "integer" ? 1 : "any", value: given });
@@ -396,7 +397,7 @@ function drawFaults(faults) {
   box.replaceChildren(...faults.slice(0, 50).map((fault) => {
     const set = Object.entries(fault.settings).filter(([, value]) => value !== null).map(([name, value]) => `${name} ${value}`).join(", ");
     return make("li", {}, make("div", {}, `${fault.number}. ${fault.fault}`,
-      make("small", {}, `${set}; since ${instant(fault.since)}, until ${fault.until === null ? "cleared" : instant(fault.until)}`)),
+      make("small", {}, `${set ? `${set}; ` : ""}struck ${fault.fired} times; since ${instant(fault.since)}, until ${fault.until === null ? "cleared" : instant(fault.until)}`)),
     make("button", { onclick: () => wish(`clear ${fault.fault}`, "/v1/clear-fault", { number: fault.number }), "aria-label": `Clear fault ${fault.number}, ${fault.fault}` }, "Clear"));
   }));
 }
@@ -420,7 +421,7 @@ async function openHome() {
   set($("home-label"), "");
   set($("home-about"), "");
   $("devices").replaceChildren();
-  for (const input of document.querySelectorAll("#fault-fields [name=installation][required]")) input.value = home;
+  for (const input of document.querySelectorAll("#fault-fields [name=installation]")) input.value = home;
   listen(home);
   try {
     const { installations: [found] } = await get(`/v1/installations?first=${home}&count=1`);
