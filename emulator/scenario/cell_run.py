@@ -11,16 +11,18 @@ from typing import Any
 
 from emulator.commands import Command
 from emulator.dcc.cell_campaign import CampaignSettings, CellCampaign
+from emulator.dcc.service_requests import Front, FrontSettings, Response
+from emulator.dcc.service_requests import Job as Request
 from emulator.dcc.verdict import CAUSE_NAMES, Verdict
 from emulator.errors import EmulatorError
 from emulator.headend.conversation import Conversation
-from emulator.headend.visit import Visit
-from emulator.kernel.effects import Effects, Instant
+from emulator.headend.visit import Errand, Visit
+from emulator.kernel.effects import Effects, Instant, Note
 from emulator.kernel.machine import Party
 from emulator.kernel.time import DAY
 from emulator.scenario.facts import Finding, HomeEnd, Moment
 from emulator.scenario.faultlist import Planned
-from emulator.scenario.wishes import Job
+from emulator.scenario.wishes import ROTATE, Job, new_keys
 
 
 class ScenarioCell(CellCampaign):
@@ -34,6 +36,8 @@ class ScenarioCell(CellCampaign):
         self._attempts = 1
         self._retry_us = 0
         self._struck: dict[int, set[int]] = {}
+        self.front = Front(self._estate, self, FrontSettings(auxiliary=self._settings.takeover.auxiliary))
+        """Takes service requests in."""
         self._done = 0
         self._failed: list[Finding] = []
         number = self.cell.number
@@ -113,25 +117,51 @@ class ScenarioCell(CellCampaign):
             return None
         record = self._estate.smso(self.cell.home(installation))
         targets = self.keyring.targets(record)
-        target = next((each for each in targets if each.party is job.party), None)
-        if target is None:
-            self._over(installation, job, now, f"the home has no {job.party.name.lower()}")
-            return None
+        target = next((each for each in targets if each.party is job.party), targets[0])
+        if job.request == ROTATE:
+            errand: Errand = new_keys
+            asked = None
+        else:
+            asked = self.front.begin(job.request, installation, job.arguments, device=job.party.name.lower())
+            if asked.response is not None or asked.errand is None:
+                self._told(installation, job, now, asked.response)
+                return None
+            errand = asked.errand
         inbox = self._inbox(installation, targets)
-        errand = job.errand(lambda: conversation.now)
         visit = Visit(target, targets[0].session.server_sap, inbox, self._settings.takeover.rouse, errand)
-        conversation = Conversation(inbox.hear, lambda: self._visited(installation, job, visit, conversation))
+        conversation = Conversation(inbox.hear, lambda: self._visited(installation, job, visit, conversation, asked))
         return conversation, conversation.run(visit.script(), now)
 
-    def _visited(self, installation: int, job: Job, visit: Visit, conversation: Conversation) -> None:
+    def _visited(
+        self, installation: int, job: Job, visit: Visit, conversation: Conversation, asked: Request | None
+    ) -> None:
         self.cell.desk.end(installation)
         error: EmulatorError | None = visit.error
+        response = None if asked is None else self.front.end(asked, visit.value, error)
         tries = self._tries.get(installation, 0) + 1
         if error is not None and tries < self._attempts:
             self._tries[installation] = tries
             self.cell.world.wake(installation, Party.HEADEND, conversation.now + self._retry_us)
-            return
-        self._over(installation, job, conversation.now, None if error is None else str(error))
+        elif response is not None:
+            self._told(installation, job, conversation.now, response)
+        else:
+            self._over(installation, job, conversation.now, None if error is None else str(error))
+
+    def _told(self, installation: int, job: Job, now: Instant, response: Response | None) -> None:
+        """A request has its verdict."""
+        assert response is not None, "the front answers at once, or has an errand"
+        why = f"{response.verdict} {response.code} {response.reason}".strip()
+        self._over(installation, job, now, None if response.success else f"{why}: {response.detail}")
+
+    # Where the front carries requests out
+
+    def now(self, installation: int) -> Instant:
+        """The instant here."""
+        return self.cell.world.now
+
+    def tell(self, installation: int, note: Note) -> None:
+        """Put a note of the head end's into the journal."""
+        self.cell.journal.note(self.cell.world.now, installation, Party.HEADEND, note)
 
     def _over(self, installation: int, job: Job, now: Instant, problem: str | None) -> None:
         """A job is done, or given up."""
@@ -139,7 +169,7 @@ class ScenarioCell(CellCampaign):
         if problem is None:
             self._done += 1
         else:
-            self._failed.append(Finding(job.label, f"{job.party.name.lower()}: {problem}", installation))
+            self._failed.append(Finding(job.request, f"{job.party.name.lower()}: {problem}", installation))
         queue = self._jobs[installation]
         queue.popleft()
         if queue:

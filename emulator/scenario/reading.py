@@ -21,11 +21,12 @@ from emulator.fleet.estate import Estate
 from emulator.link.air import AirProfile
 from emulator.link.profile import LinkProfile
 from emulator.resources import fixture, list_fixtures, root
-from emulator.scenario import estate_use, scenario as words
+from emulator.scenario import estate_use
+from emulator.scenario import scenario as words
 from emulator.scenario.faultlist import Planned, planned
 from emulator.scenario.scenario import Migrate, Requests, Scenario, Standing, Verdicts, least, most
 from emulator.scenario.settings import laid_over
-from emulator.scenario.standing import STANDING
+from emulator.scenario.standing import names as standing_names
 from emulator.scenario.wishes import check_wish
 
 BYTES_MOST: Final = 1 << 20
@@ -70,6 +71,15 @@ def locate(source: str | Path) -> Path:
         cure = f"did you mean {near[0]!r}?" if near else f"name a file, or one of {', '.join(names())}"
         raise InputError(f"no scenario is called {str(source)!r}; {cure}")
     return fixture(f"{FOLDER}/{source}.toml")
+
+
+def opened(source: "str | Path | dict[str, Any]") -> Read:
+    """A scenario from whatever stands for one: a name, a file, TOML (more than one line), or plain data."""
+    if isinstance(source, dict):
+        return convert(source)
+    if isinstance(source, str) and "\n" in source:
+        return parse(source, "scenario", Path())
+    return read(source)
 
 
 def read(source: str | Path) -> Read:
@@ -122,7 +132,7 @@ def _resolve(document: dict[str, Any], folder: Path) -> None:
     """An estate's file beside the scenario's is meant before one in the working directory."""
     estate = document.get("estate")
     source = estate.get("source") if isinstance(estate, dict) else None
-    if isinstance(source, str) and Path(source).suffix and not Path(source).is_absolute():
+    if isinstance(estate, dict) and isinstance(source, str) and Path(source).suffix and not Path(source).is_absolute():
         beside = folder / source
         if beside.is_file():
             estate["source"] = str(beside)
@@ -209,8 +219,8 @@ def _check_problems(check: words.Check, key: str, faults: tuple[Planned, ...]) -
         yield f"{key}.cause: no cause {check.cause!r}; one of {', '.join(CAUSE_CODES)}"
     if isinstance(check, words.Fired) and check.fault not in {each.fault.name for each in faults}:
         yield f"{key}.fault: this scenario has no fault {check.fault!r}; name one of its faults"
-    if isinstance(check, Standing) and check.name not in STANDING:
-        yield f"{key}.name: no standing check {check.name!r}; one of {', '.join(STANDING)}"
+    if isinstance(check, Standing) and check.name not in standing_names():
+        yield f"{key}.name: no standing check {check.name!r}; one of {', '.join(standing_names())}"
 
 
 def _unfit(base: Any, changes: dict[str, Any], where: str) -> Iterator[str]:
@@ -220,4 +230,4 @@ def _unfit(base: Any, changes: dict[str, Any], where: str) -> Iterator[str]:
         yield str(error)
 
 
-__all__ = ["Read", "checked", "convert", "least", "locate", "most", "names", "parse", "read", "schema"]
+__all__ = ["Read", "checked", "convert", "least", "locate", "most", "names", "opened", "parse", "read", "schema"]

@@ -108,7 +108,10 @@ class Wish(Strict, frozen=True, kw_only=True):
 
 
 class Requests(Campaign, frozen=True, kw_only=True, tag="requests"):
-    """Wishes at their times. A home's follow each other when one takes longer than till the next."""
+    """Wishes at their times. A home's follow each other when one takes longer than till the next. A request is not
+    tried again, unless `attempts` says so: each try is a request of its own, with its own verdict."""
+
+    attempts: Annotated[int, Meta(ge=1, le=20)] = 1
 
     wishes: Annotated[tuple[Wish, ...], Meta(min_length=1)]
 

@@ -17,7 +17,8 @@ T = TypeVar("T")
 
 def laid_over(base: T, changes: dict[str, Any], where: str) -> T:
     """`base`, a dataclass, with the changes a table names. Raises InputError with key and cure."""
-    assert is_dataclass(base) and not isinstance(base, type)
+    assert is_dataclass(base)
+    assert not isinstance(base, type)
     if not changes:
         return base
     hints = get_type_hints(type(base), include_extras=True)

@@ -10,6 +10,7 @@ from typing import Final
 from emulator.dcc.verdict import Verdict
 from emulator.scenario.facts import Facts, Finding
 from emulator.scenario.scenario import Migrate, Scenario
+from emulator.watch.checks import CHECKS
 
 
 def _ledger_balances(scenario: Scenario, facts: Facts) -> Iterator[Finding]:
@@ -37,6 +38,11 @@ STANDING: Final[dict[str, Callable[[Scenario, Facts], Iterator[Finding]]]] = {
     "one-verdict-each": _one_verdict_each,
 }
 """What holds in every scenario, by name."""
+
+
+def names() -> list[str]:
+    """Every standing check that may be turned off."""
+    return sorted({*STANDING, *CHECKS})
 
 
 def findings(scenario: Scenario, facts: Facts, off: frozenset[str]) -> Iterator[Finding]:

@@ -29,13 +29,13 @@ from emulator.link.air import AirProfile
 from emulator.link.profile import LinkProfile, Outage
 from emulator.scenario import checks_table
 from emulator.scenario.cell_run import ScenarioCell
-from emulator.scenario.facts import Facts, Moment
+from emulator.scenario.facts import Facts, Finding, Moment
 from emulator.scenario.faultlist import Planned
 from emulator.scenario.reading import Read
 from emulator.scenario.report import Report
 from emulator.scenario.scenario import Campaign, Evening, Migrate, Pass, Requests, Rotate, Step
 from emulator.scenario.settings import laid_over
-from emulator.scenario.wishes import Job, command_of, errand_of, rotation
+from emulator.scenario.wishes import ROTATE, Job, command_of
 
 WORK_DAYS_MOST: Final = 366
 OPEN_GATE: Final = Gate(failed_share=1.0, stop_share=1.0, unrecoverable_most=1 << 62)
@@ -61,9 +61,19 @@ def host_options(read: Read, estate: Estate, journal: str | None) -> HostOptions
         link=use.kind or estate.recipe.link.kind,
         profile=replace(laid_over(LinkProfile(), use.core, f"{read.where}: link.core"), outages=outages),
         air=laid_over(AirProfile(), use.air, f"{read.where}: link.air"),
+        settings=first_settings(read),
         only=None if only is None else frozenset(only),
         journal=journal,
+        checks=(),
     )
+
+
+def first_settings(read: Read) -> CampaignSettings:
+    """The settings of the first migration: what it says of core release and policies is so from the start."""
+    for index, step in enumerate(read.scenario.campaigns):
+        if isinstance(step, Migrate):
+            return settings_of(step, f"{read.where}: campaigns[{index}].settings")
+    return CampaignSettings()
 
 
 def of_day(at: time) -> Instant:
@@ -184,7 +194,7 @@ class Run:
             if wish.command is not None:
                 commands.append((at, wish.home, int(party), command_of(wish)))
             else:
-                jobs.append(Job(serial, wish.home, party, at, wish.request or "", errand_of(wish)))
+                jobs.append(Job(serial, wish.home, party, at, wish.request or "", wish.arguments))
         return jobs, sorted(commands, key=lambda each: each[:3])
 
     def _rotations(self, step: Rotate) -> list[Job]:
@@ -192,7 +202,7 @@ class Run:
         homes: Sequence[int] = range(estate.installations) if step.homes is None else step.homes
         parties = [party for name, party in DEVICE_NAMES.items() if name in step.devices]
         return [
-            Job(0, home, party, self._start(step, home), "rotate-keys", rotation)
+            Job(0, home, party, self._start(step, home), ROTATE)
             for home in homes
             if self._takes_part(home)
             for party in self._devices(home, parties)
@@ -260,6 +270,10 @@ def run(
             for number, homes in struck.items():
                 facts.struck[number] = tuple(sorted({*facts.struck.get(number, ()), *homes}))
         ends: dict[int, CellEnd] = going.all("end")
+    for each in ends.values():
+        for finding in each.findings:
+            home = finding.installation if finding.installation >= 0 else None
+            facts.findings.append(Finding(finding.check, f"{finding.device} {finding.what}".strip(), home))
     facts.objections = _objections(read, ends)
     failures = checks_table.failures(read, facts)
     return Report(

@@ -1,25 +1,23 @@
 """What a scenario has done to a home, besides campaigns: a service request's equivalent steps, new keys, or something a
 person does to the device itself.
 
-Each becomes an `Errand` for one visit, or a command for the device.
+Each becomes a `Job` for one visit, or a command for the device. A service request goes through the front, which checks
+it and gives it exactly one verdict.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
 from emulator.commands import Command, PowerCut, PressBoost, PressReconnect, RaiseAlert
 from emulator.errors import InputError
-from emulator.fleet import registry
 from emulator.fleet.recipe import DEVICE_NAMES
 from emulator.headend.keyring import Target
 from emulator.headend.rotation import rotate
 from emulator.headend.session import Steps
-from emulator.headend.steps import Course, service
-from emulator.headend.visit import Errand
+from emulator.headend.steps import service
 from emulator.kernel.effects import Instant
 from emulator.kernel.machine import Party
 from emulator.scenario.scenario import Wish
@@ -40,15 +38,15 @@ COMMANDS: Final[dict[str, type[Command]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One thing to be done over the air: `label` says what, `serial` its place among the jobs of its campaign."""
+    """One thing to be done over the air: a service request with its arguments, or new keys (`request` ROTATE). `serial`
+    is its place among the jobs of its campaign. Picklable."""
 
     serial: int
     installation: int
     party: Party
     at: Instant
-    label: str
-    errand: Callable[[Callable[[], Instant]], Errand]
-    """Makes the errand; is given who tells the head end's time."""
+    request: str
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 def check_wish(wish: Wish) -> str | None:
@@ -62,7 +60,7 @@ def check_wish(wish: Wish) -> str | None:
             if wish.arguments:
                 return f"arguments: {ROTATE} takes none; remove them"
         else:
-            _parameters(wish)
+            _check_request(wish)
     except InputError as error:
         return str(error)
     return None
@@ -73,42 +71,22 @@ def command_of(wish: Wish) -> Command:
     kind = COMMANDS.get(wish.command or "")
     if kind is None:
         raise InputError(f"command: there is no {wish.command!r}; one of {', '.join(COMMANDS)}")
-    return _made(kind, wish.arguments)
+    made = _made(kind, wish.arguments)
+    assert isinstance(made, Command)
+    return made
 
 
-def errand_of(wish: Wish) -> Callable[[Callable[[], Instant]], Errand]:
-    """The errand a request is."""
-    if wish.request == ROTATE:
-        return rotation
-    row, parameters = _parameters(wish)
-
-    def make(now: Callable[[], Instant]) -> Errand:
-        def errand(target: Target) -> Steps[Any]:
-            profile = registry.model(target.device.spec.model).profile
-            return (yield from row.steps(Course(target, profile, now), parameters))
-
-        return errand
-
-    return make
-
-
-def rotation(now: Callable[[], Instant]) -> Errand:
+def new_keys(target: Target) -> Steps[Any]:
     """Change KEK, EK and AK, proven under the new ones."""
-
-    def errand(target: Target) -> Steps[Any]:
-        yield from rotate(target.session, target.custody)
-
-    return errand
+    yield from rotate(target.session, target.custody)
 
 
-def _parameters(wish: Wish) -> tuple[Any, Any]:
+def _check_request(wish: Wish) -> None:
     row = service(wish.request or "")
-    if row.steps is None:
-        raise InputError(f"request: {row.number} ({row.name}) is no business of a device; leave it out")
-    if DEVICE_NAMES[wish.device] not in row.devices:
+    if row.steps is not None and DEVICE_NAMES[wish.device] not in row.devices:
         able = ", ".join(party.name.lower() for party in row.devices)
         raise InputError(f"device: {row.number} ({row.name}) goes to {able}; name one of those")
-    return row, _made(row.parameters, wish.arguments)
+    _made(row.parameters, wish.arguments)
 
 
 def _made(kind: type[Any], arguments: dict[str, Any]) -> Any:
