@@ -12,6 +12,10 @@ against an estate that `smets1 serve` serves in a process of its own, on free po
 (`smets1_live_session`), put back before the test, which saves the start of a process. Workers of pytest-xdist each have
 their own.
 
+`@pytest.mark.smets1_fault("gprs-loss", chance=0.1)` puts a fault in force in the test's world before the test begins,
+in either mode; several may be given, `smets1 faults` lists them. A fault that was asked for, by marker or by
+`world.inject`, and never struck fails the test, unless `may_stay_quiet=True` says that it may.
+
 Nothing of the emulator is imported before a fixture is used, and a failing test prints the seed and the command that
 repeats it.
 """
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
 
 _WORLDS: Final = pytest.StashKey[list[Any]]()
 _MARKER: Final = "smets1"
+_FAULT: Final = "smets1_fault"
+_STRUCK: Final = ("smets1_world", "smets1_home", "smets1_live")
+"""The fixtures that the fault marker is about."""
 _MODES: Final = ("virtual", "live", "both")
 _OF_BOTH: Final = ("estate", "seed", "installations", "link")
 _OF_LIVE: Final = ("timing", "speed", "arguments")
@@ -56,6 +63,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "('live') or 'both'; shared=True takes the session's served estate; timing, speed and arguments are those of "
         "`smets1 serve`",
     )
+    config.addinivalue_line(
+        "markers",
+        "smets1_fault(name, *, may_stay_quiet=False, **settings): put a fault in force in the test's emulated estate, "
+        "as `smets1 faults` lists it; the test fails when it never strikes, unless it may stay quiet",
+    )
 
 
 def _marked(item: Any) -> dict[str, Any]:
@@ -74,6 +86,30 @@ def _marked(item: Any) -> dict[str, Any]:
             f"@pytest.mark.smets1(mode={marker.kwargs['mode']!r}): there are {', '.join(map(repr, _MODES))}"
         )
     return dict(marker.kwargs)
+
+
+def _faults(item: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The faults that a test's markers ask for, a class's first, then from top to bottom."""
+    found = []
+    for marker in reversed(list(item.iter_markers(_FAULT))):
+        if len(marker.args) != 1 or not isinstance(marker.args[0], str):
+            raise pytest.UsageError(
+                "@pytest.mark.smets1_fault takes a fault's name, and its settings by name: "
+                f'smets1_fault("gprs-loss", chance=0.1); it was given {", ".join(map(repr, marker.args)) or "no name"}'
+            )
+        found.append((marker.args[0], dict(marker.kwargs)))
+    return found
+
+
+def _inject(request: pytest.FixtureRequest, world: "World") -> None:
+    """Put in force what the markers say."""
+    from emulator.errors import InputError
+
+    for name, settings in _faults(request.node):
+        try:
+            world.inject(name, **settings)
+        except InputError as error:
+            raise pytest.UsageError(f"@pytest.mark.smets1_fault({name!r}): {error}") from None
 
 
 def _default(config: pytest.Config, settings: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +177,9 @@ def smets1_world(request: pytest.FixtureRequest, smets1_mode: str) -> "World":
         return served.world
     settings = _settings(request)
     make: Callable[..., Playground] = request.getfixturevalue("smets1_estate")
-    return make(settings["estate"], **{name: settings[name] for name in _OF_BOTH[1:] if name in settings})
+    world = make(settings["estate"], **{name: settings[name] for name in _OF_BOTH[1:] if name in settings})
+    _inject(request, world)
+    return world
 
 
 @pytest.fixture
@@ -205,6 +243,7 @@ def smets1_live(request: pytest.FixtureRequest, _smets1_pool: _Pool) -> "Iterato
         served = _smets1_pool.start(settings)
     request.node.stash.setdefault(_WORLDS, []).append(served)
     try:
+        _inject(request, served.world)
         yield served
     finally:
         if not shared:
@@ -219,6 +258,21 @@ def _told(world: Any) -> str:
         f"estate {world.estate.name}, seed {world.seed}, link {world.link}, "
         f"virtual time {world.now:%Y-%m-%d %H:%M:%S}, digest {world.digest()}"
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A test that passed fails when a fault that was asked for never struck: it has not tested what it says."""
+    if _faults(item) and not set(getattr(item, "fixturenames", ())) & set(_STRUCK):
+        raise pytest.UsageError(f"@pytest.mark.smets1_fault is about {', '.join(_STRUCK)}; the test asks for none")
+    yield
+    quiet = [each for world in item.stash.get(_WORLDS, []) for each in getattr(world, "world", world).quiet_faults]
+    if quiet:
+        told = "\n".join(f"  {each!r}" for each in quiet)
+        pytest.fail(
+            f"asked for and never fired:\n{told}\n(let it meet what it strikes, or say may_stay_quiet=True)",
+            pytrace=False,
+        )
 
 
 @pytest.hookimpl(hookwrapper=True)

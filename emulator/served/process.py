@@ -141,6 +141,8 @@ class ServedEstate:
         """Everything as it was found: devices, keys, tasks, faults, snapshots and the clock's speed. Virtual time and
         the journal's numbers go on."""
         self.ask("POST", "/v1/reset-estate", {})
+        self.ask("POST", "/v1/clear-faults", {})
+        self.world.faults.clear()
         for name in self.ask("GET", "/v1/snapshots")["snapshots"]:
             self.ask("POST", "/v1/drop-snapshot", {"name": name})
         if self.ask("GET", "/v1/clock")["speed"] != self._speed:

@@ -25,6 +25,8 @@ from emulator.commands import Command, OverTheAir
 from emulator.control import names, values
 from emulator.dlms.cosem import obis_text
 from emulator.errors import EmulatorError, InputError, UsageError
+from emulator.faults import catalogue
+from emulator.faults.fault import Fault
 from emulator.fleet.estate import Estate
 from emulator.fleet.installation import KEYED, Installation
 from emulator.headend import services
@@ -35,6 +37,7 @@ from emulator.kernel.machine import Party
 from emulator.kernel.time import SECOND, utc
 from emulator.scenario.playground import plain
 from emulator.served.client import ServerError
+from emulator.served.faults import ServedFault
 
 if TYPE_CHECKING:
     from emulator.served.process import ServedEstate
@@ -52,6 +55,8 @@ class ServedWorld:
 
     def __init__(self, served: "ServedEstate") -> None:
         self.served = served
+        self.faults: list[ServedFault] = []
+        """Every fault put in force here since the estate was put back, ended ones included, in order."""
 
     @property
     def estate(self) -> Estate:
@@ -125,6 +130,23 @@ class ServedWorld:
             since = found["until"]
             if since >= found["last"]:
                 return
+
+    def inject(self, fault: str | Fault, *, may_stay_quiet: bool = False, **settings: Any) -> ServedFault:
+        """Put a fault in force from now on; see `Playground.inject`. Raises InputError."""
+        name = fault if isinstance(fault, str) else fault.name
+        if isinstance(fault, Fault):
+            if settings:
+                raise UsageError("settings belong to a fault's name; a fault that is made has its own")
+            settings = catalogue.settings(fault)
+        view = self.wish("/v1/inject-fault", {"fault": name, "settings": settings})
+        injected = ServedFault(self, view, may_stay_quiet)
+        self.faults.append(injected)
+        return injected
+
+    @property
+    def quiet_faults(self) -> list[ServedFault]:
+        """Those that were to strike and never did."""
+        return [each for each in self.faults if not each.may_stay_quiet and not each.fired]
 
     def wish(self, path: str, body: dict[str, Any]) -> Any:
         """What a command answers, when it has come to its end; the errors are those of virtual time."""
