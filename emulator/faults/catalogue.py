@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from emulator.errors import InputError
-from emulator.faults import auxiliary, held_keys, home_network, hub, link, wire
+from emulator.faults import auxiliary, device, held_keys, home_network, hub, keeper, link, wire
 from emulator.faults.fault import Fault
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
@@ -25,6 +25,8 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     link,
     home_network,
     auxiliary,
+    device,
+    keeper,
 )
 
 
