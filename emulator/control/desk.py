@@ -90,7 +90,7 @@ class Desk:
                 if kept:
                     found.recall(number, kept)
             if self.live.watch is not None:
-                self.live.watch.over(cell, found.keyring.store)
+                self.live.watch.over(cell, found.keyring)
         return found
 
     def _beside(self, installation: int) -> bytes:

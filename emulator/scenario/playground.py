@@ -34,6 +34,7 @@ from emulator.fleet.installation import KEYED, Installation
 from emulator.headend import services
 from emulator.headend.alerts import Alert, Inbox
 from emulator.headend.conversation import Conversation
+from emulator.headend.dual_control import Approvals
 from emulator.headend.keyring import Keyring, Patience, Target
 from emulator.headend.rotation import rotate
 from emulator.headend.rouse import RouseSettings
@@ -45,6 +46,11 @@ from emulator.kernel.machine import Machine, Party
 from emulator.kernel.time import DAY, utc
 from emulator.link.air import AirProfile
 from emulator.link.profile import LinkProfile
+from emulator.oracle.heal import Healed, Healing
+from emulator.oracle.observe import Diagnosis, diagnose
+from emulator.watch.checks import Finding, check
+from emulator.watch.estate import EstateWatch
+from emulator.watch.violation import Violation
 
 _VISIT_MOST: Final = 2 * DAY
 
@@ -62,7 +68,10 @@ class Playground:
         profile: LinkProfile | None = None,
         air: AirProfile | None = None,
         front: FrontSettings | None = None,
+        watch: bool = True,
     ) -> None:
+        self.watch = EstateWatch(approvals=Approvals()) if watch else None
+        """Who writes down what the head end does wrong; None: nobody."""
         self.estate = open_estate(estate, seed, installations) if isinstance(estate, str) else estate
         self.link = link or self.estate.recipe.link.kind
         self._profile = profile or LinkProfile()
@@ -124,6 +133,21 @@ class Playground:
             if (entry.kind == kind or (kind.endswith(".") and entry.kind.startswith(kind)))
             and installation in (None, entry.installation)
         ]
+
+    @property
+    def violations(self) -> list[Violation]:
+        """What the head end did wrong so far, whatever devices made of it. Raises UsageError when nobody watches."""
+        return self._watched().violations(self._now)
+
+    def check(self, *names: str) -> list[Finding]:
+        """What the standing checks named (none: all) object to now. Raises InputError for one there is not, UsageError
+        when nobody watches."""
+        return [finding for context in self._watched().contexts() for finding in check(context, names)]
+
+    def _watched(self) -> EstateWatch:
+        if self.watch is None:
+            raise UsageError("nobody watches this world; make it without watch=False")
+        return self.watch
 
     def digest(self) -> str:
         """Hash over everything noted, cell by cell; equal for equal seeds and equal wishes."""
@@ -250,6 +274,8 @@ class _PlayCell:
         secret = derive.key(b"head end", "playground", estate.name, estate.seed)
         self.keyring = Keyring(secret, self.cell.members, Patience())
         self.keyring.attend(self.cell)
+        if world.watch is not None:
+            self.cell.attend(world.watch.over(self.cell, self.keyring))
         self._visits: dict[int, tuple[Visit, Inbox]] = {}
         self.inboxes: dict[int, Inbox] = {}
 
@@ -273,15 +299,15 @@ class _PlayCell:
             inbox = self.inboxes[number] = Inbox(self.keyring.store, contexts)
         return inbox
 
-    def plan(self, home: Installation, party: Party, errand: Errand) -> Visit:
-        """A visit that begins now."""
+    def plan(self, home: Installation, party: Party, errand: Errand, *, enters: bool = True) -> Visit:
+        """A visit that begins now. `enters` False: the errand opens its association itself."""
         number = home.number
         targets = self.keyring.targets(self.cell.estate.smso(home))
         target = next((target for target in targets if target.party is party), None)
         if target is None:
             raise UsageError(f"installation {number} has no keyed device {party.name.lower()}")
         inbox = self._inbox(number, targets)
-        visit = Visit(target, targets[0].session.server_sap, inbox, RouseSettings(), errand)
+        visit = Visit(target, targets[0].session.server_sap, inbox, RouseSettings(), errand, enters=enters)
         self._visits[number] = (visit, inbox)
         self.cell.world.wake(number, Party.HEADEND, self.cell.world.now)
         return visit
@@ -406,12 +432,25 @@ class DeviceHandle:
         """Change KEK, EK and AK, proven under the new ones. Raises NoAnswerError (in doubt) or RefusedError."""
         self.visit(lambda target: rotate(target.session, target.custody))
 
-    def visit(self, errand: Callable[[Target], Steps[Any]]) -> Any:
-        """Rouse the hub, associate, do an errand, leave; what the errand came to."""
+    def diagnose(self) -> Diagnosis:
+        """Can this device be saved, and by which commands? Told from the truth of both sides; nothing is sent."""
+        cell = self._world.cell(self._installation.number)
+        return diagnose(cell.cell, cell.keyring, self._installation.number, self.party, self._world.instant)
+
+    def heal(self) -> Healed:
+        """Carry out over the air what `diagnose` proposes, and prove it. Raises NoAnswerError or RefusedError when it
+        could not begin; `stopped` says why it did not end well."""
+        profile = registry.model(self._installation.device(self.party).model).profile  # type: ignore[union-attr]
+        healed: Healed = self.visit(Healing(self.diagnose(), profile.keys.write_ms).steps, enters=False)
+        return healed
+
+    def visit(self, errand: Callable[[Target], Steps[Any]], *, enters: bool = True) -> Any:
+        """Rouse the hub, associate, do an errand, leave; what the errand came to. `enters` False: the errand opens its
+        association itself."""
         if self.party not in KEYED:
             raise UsageError("a display holds no keys and answers nobody but the HAN; look at .physical")
         cell = self._world.cell(self._installation.number)
-        visit = cell.plan(self._installation, self.party, errand)
+        visit = cell.plan(self._installation, self.party, errand, enters=enters)
         self._world.finish(visit, cell)
         if visit.error is not None:
             raise visit.error

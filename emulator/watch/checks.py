@@ -14,13 +14,15 @@ from typing import Any, Final
 
 from emulator.errors import InputError
 from emulator.fleet.cell import Cell
+from emulator.headend.dual_control import Approvals
+from emulator.headend.keeper import RECORD_BYTES, SHARERS, Hierarchy, Stage
 from emulator.headend.keyring import Keyring
 from emulator.kernel.effects import Instant
 from emulator.kernel.journal import Entry
 from emulator.kernel.machine import Party
 from emulator.watch.settings import WatchSettings
 from emulator.watch.violation import Register
-from emulator.watch.watch import Approvals, Watch
+from emulator.watch.watch import Watch
 
 FOUND_MOST: Final = 1_000
 """Findings told of a check in a cell; a thousand say no more than that it is broken."""
@@ -42,18 +44,40 @@ class Finding:
     what: str
 
 
-class Movements:
-    """Where supply contacts were last said to have moved to, from the journal."""
+EVIDENCE: Final[dict[str, tuple[str, ...]]] = {
+    "command": ("auxiliary.held", "auxiliary.reset"),
+    "hold-ended": ("auxiliary.held", "auxiliary.reset"),
+    "tariff": ("tariff.changed",),
+    "mapping": ("auxiliary.follows",),
+    "calendar": ("auxiliary.calendar-changed",),
+    "offset": ("auxiliary.offset-limited",),
+    "power": ("device.power-cut",),
+}
+"""What a meter says moved an auxiliary contact -> the notes of which its journal must hold one. A schedule and a clock
+that is set leave none; what a fault moved is told by the faults that fired."""
 
-    __slots__ = ("last",)
+_TOLD: Final = frozenset(kind for kinds in EVIDENCE.values() for kind in kinds)
+
+
+class Movements:
+    """What the journal says of contacts: where supply contacts were last moved to, and the causes of movements."""
+
+    __slots__ = ("last", "told")
 
     def __init__(self) -> None:
-        self.last: dict[tuple[int, int], tuple[Instant, int, str]] = {}
+        self.last: dict[tuple[int, int], int] = {}
+        """(installation, party) -> state of the supply contact."""
+        self.told: set[tuple[int, str]] = set()
+        """(installation, kind of note)."""
 
     def take(self, entry: Entry) -> None:
         """A journal sink."""
-        if entry.kind == "switch.moved" and entry.detail[0] == "supply":
-            self.last[entry.installation, entry.party] = (entry.at, int(entry.detail[1]), str(entry.detail[2]))
+        kind = entry.kind
+        if kind == "switch.moved":
+            if entry.detail[0] == "supply":
+                self.last[entry.installation, entry.party] = int(entry.detail[1])
+        elif kind in _TOLD:
+            self.told.add((entry.installation, kind))
 
 
 @dataclass(slots=True)
@@ -80,7 +104,11 @@ def observe(
     settings: WatchSettings | None = None,
     approvals: Approvals | None = None,
 ) -> Context:
-    """Be there from now on: a watch over the cell's devices, and a record of its contacts' movements."""
+    """Be there from now on: a watch over the cell's devices, and a record of its contacts' movements. With a `keyring`
+    what its second party countersigns is approved."""
+    if keyring is not None:
+        approvals = approvals or Approvals()
+        keyring.office.control.approvals = approvals
     found = Watch(cell, register, settings, approvals, None if keyring is None else keyring.store)
     cell.attend(found)
     movements = Movements()
@@ -152,28 +180,33 @@ def relay_never_moves_unasked(context: Context) -> Iterable[Finding]:
             if home.device(party) is not None:
                 machine: Any = cell.machine(number, party)
                 yield from _supply(context.movements, machine, number, party, cell.world.now)
-                yield from _auxiliary(cell, machine, number, party)
+                yield from _auxiliary(context.movements, cell, machine, number)
         if not cell.world.is_up(number):
             cell.sleep(number)
 
 
 def _supply(movements: Movements, machine: Any, number: int, party: Party, now: Instant) -> Iterable[Finding]:
-    said = movements.last.get((number, int(party)))
-    asked = _SUPPLY_CONNECTED if said is None else said[1]
+    asked = movements.last.get((number, int(party)), _SUPPLY_CONNECTED)
     stands = machine.objects.named("supply").state(machine, now)
     if stands != asked:
         what = f"the supply contact stands at {stands}; what was asked last leaves it at {asked}"
         yield Finding("relay-never-moves-unasked", number, party.name.lower(), what)
 
 
-def _auxiliary(cell: Cell, machine: Any, number: int, party: Party) -> Iterable[Finding]:
-    causes = getattr(machine, "switch_causes", None)
+def _auxiliary(movements: Movements, cell: Cell, machine: Any, number: int) -> Iterable[Finding]:
+    """Every movement has a cause, and of a cause that is an event the journal knows."""
+    causes = getattr(machine, "auxiliary_causes", None)
     if causes is None:
         return
-    for at, switch, on, cause in causes(cell.estate.start, cell.world.now):
-        if not cause:
-            what = f"auxiliary switch {switch} went {'on' if on else 'off'} at {at} and nothing asked it to"
-            yield Finding("relay-never-moves-unasked", number, party.name.lower(), what)
+    now = cell.world.now
+    struck = any(cell.mischief.fired.values())
+    for at, switch, closed, cause in causes(cell.estate.start, now, now):
+        kinds = EVIDENCE.get(cause, ())
+        known = any((number, kind) in movements.told for kind in kinds) if kinds else struck or cause != "fault"
+        if not known:
+            moved = "closed" if closed else "opened"
+            what = f"auxiliary switch {switch} {moved} at {at} for a {cause} that nobody noted"
+            yield Finding("relay-never-moves-unasked", number, "electricity", what)
 
 
 def no_violation(context: Context) -> Iterable[Finding]:
@@ -185,6 +218,28 @@ def no_violation(context: Context) -> Iterable[Finding]:
     for each in watch.register.all():
         if each.installation in context.cell.members:
             yield Finding("no-violation", each.installation, each.device, f"{each.kind}: {each.what}")
+
+
+def no_key_lost_by_acknowledging_keeper(context: Context) -> Iterable[Finding]:
+    """What both keepers acknowledged, and is live or may be, they can still make: neither has lost its share."""
+    keyring = context.keyring
+    if keyring is None:
+        return
+    untouched = bytes(RECORD_BYTES)
+    for number in context.cell.members:
+        if keyring.keeper.believed(number) == untouched:
+            continue
+        for party in _KEYED_PARTIES:
+            for hierarchy in Hierarchy:
+                custody = keyring.keeper.custody(number, party, hierarchy)
+                asked = [custody.live] if custody.live else []
+                if custody.candidate and custody.stage in (Stage.ACKNOWLEDGED, Stage.SENT):
+                    asked.append(custody.candidate)
+                for generation in asked:
+                    if not custody.shared(generation):
+                        without = " and ".join(name for name in SHARERS if not custody.knows(name, generation))
+                        what = f"{without} lost generation {generation} of the {hierarchy.name.lower()} keys"
+                        yield Finding("no-key-lost-by-acknowledging-keeper", number, party.name.lower(), what)
 
 
 def nothing_of_ours_broke(context: Context) -> Iterable[Finding]:
@@ -202,6 +257,7 @@ CHECKS: Final[dict[str, Check]] = {
     "one-verdict-each": one_verdict_each,
     "ledger-balances": ledger_balances,
     "relay-never-moves-unasked": relay_never_moves_unasked,
+    "no-key-lost-by-acknowledging-keeper": no_key_lost_by_acknowledging_keeper,
     "no-violation": no_violation,
     "nothing-of-ours-broke": nothing_of_ours_broke,
 }

@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from emulator.crypto.keys import ContextStore
 from emulator.fleet.cell import Cell
+from emulator.headend.dual_control import Approvals
+from emulator.headend.keyring import Keyring
 from emulator.kernel.effects import Instant
 from emulator.watch.checks import Context, Movements
 from emulator.watch.settings import WatchSettings
 from emulator.watch.violation import Register, Violation
-from emulator.watch.watch import Approvals, Watch
+from emulator.watch.watch import Watch
 
 _NO_SETTINGS: Final = WatchSettings()
 
@@ -23,22 +24,27 @@ class EstateWatch:
         self.watches: dict[int, Watch] = {}
         """By cell."""
         self._movements: dict[int, Movements] = {}
+        self._keyrings: dict[int, Keyring] = {}
 
-    def over(self, cell: Cell, head_end: ContextStore | None = None) -> Watch:
-        """The watch of a cell, made when it is first asked for. `head_end`: the store of our own head end there."""
+    def over(self, cell: Cell, head_end: Keyring | None = None) -> Watch:
+        """The watch of a cell, made when it is first asked for. `head_end`: the means of our own head end there; what
+        its second party countersigns is approved."""
         found = self.watches.get(cell.number)
         if found is None:
             found = self.watches[cell.number] = Watch(cell, self.register, self.settings, self.approvals)
             movements = self._movements[cell.number] = Movements()
             cell.journal.subscribe(movements.take)
         if head_end is not None:
-            found.levels.head_end = head_end
+            found.levels.head_end = head_end.store
+            if isinstance(self.approvals, Approvals):
+                head_end.office.control.approvals = self.approvals
+            self._keyrings[cell.number] = head_end
         return found
 
     def contexts(self) -> list[Context]:
         """What the standing checks look at, cell by cell."""
         return [
-            Context(each.cell, watch=each, movements=self._movements.get(number))
+            Context(each.cell, self._keyrings.get(number), each, self._movements.get(number))
             for number, each in sorted(self.watches.items())
         ]
 
