@@ -23,9 +23,20 @@ Errand = Callable[[Target], Steps[Any]]
 class Visit:
     """One errand. After the script has ended either `value` or `error` stands."""
 
-    __slots__ = ("_errand", "_hub_sap", "_inbox", "_settings", "_target", "done", "error", "value")
+    __slots__ = ("_enters", "_errand", "_hub_sap", "_inbox", "_settings", "_target", "done", "error", "value")
 
-    def __init__(self, target: Target, hub_sap: int, inbox: Inbox, settings: RouseSettings, errand: Errand) -> None:
+    def __init__(
+        self,
+        target: Target,
+        hub_sap: int,
+        inbox: Inbox,
+        settings: RouseSettings,
+        errand: Errand,
+        *,
+        enters: bool = True,
+    ) -> None:
+        """`enters` False: the errand opens its association itself, and leaves."""
+        self._enters = enters
         self._target = target
         self._hub_sap = hub_sap
         self._inbox = inbox
@@ -47,6 +58,8 @@ class Visit:
         target = self._target
         if not (yield from rouse(self._inbox, self._hub_sap, self._settings)):
             raise HubSilentError("the hub did not call back; is it within coverage?")
+        if not self._enters:
+            return (yield from self._errand(target))
         yield from target.public.open()
         counter = yield from target.public.get(services.INVOCATION_COUNTER)
         yield from target.public.close()

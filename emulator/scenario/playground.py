@@ -435,13 +435,13 @@ class DeviceHandle:
     def diagnose(self) -> Diagnosis:
         """Can this device be saved, and by which commands? Told from the truth of both sides; nothing is sent."""
         cell = self._world.cell(self._installation.number)
-        return diagnose(cell.cell, cell.keyring, self._installation.number, self.party, self._world.instant)
+        return diagnose(cell.cell, cell.keyring, self._installation.number, self.party, cell.cell.world.now)
 
     def heal(self) -> Healed:
         """Carry out over the air what `diagnose` proposes, and prove it. Raises NoAnswerError or RefusedError when it
         could not begin; `stopped` says why it did not end well."""
         profile = registry.model(self._installation.device(self.party).model).profile  # type: ignore[union-attr]
-        healed: Healed = self.visit(Healing(self.diagnose(), profile.keys.write_ms).steps, enters=False)
+        healed: Healed = self.visit(Healing(self.diagnose, profile.keys.write_ms).steps, enters=False)
         return healed
 
     def visit(self, errand: Callable[[Target], Steps[Any]], *, enters: bool = True) -> Any:
