@@ -19,11 +19,13 @@ VERBS: Final = {
     "migrate": "migrate an estate in virtual time, and audit it",
     "scenario": "list, check, run and shrink scenarios: trouble, then healing",
     "golden": "what every service request comes to under every fault",
+    "auxiliary": "auxiliary load: data categories, who went cold, an evening of switching",
     "estate": "import, validate and show estates",
     "state": "export, import and show the state an estate was left in",
     "serve": "serve an estate on real sockets",
     "ask": "ask a running server: every command as a verb",
     "keys": "print the keys and addresses of an installation's devices",
+    "faults": "list the faults that can be put in force, with their fields",
     "decode": "show any frame as a tree, decrypted when given keys",
 }
 
