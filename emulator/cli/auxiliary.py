@@ -303,20 +303,11 @@ def _profile(estate: Any) -> Any:
     return LinkProfile(outages=tuple(Outage(begin, (end - begin) // 1_000_000) for begin, end in windows))
 
 
-def _faults(texts: tuple[str, ...]) -> tuple[Any, ...]:
+def _faults(written: tuple[str, ...]) -> tuple[Any, ...]:
     """Faults as written on a command line. Raises InputError."""
-    from emulator.faults import catalogue
+    from emulator.faults import texts
 
-    found = []
-    for text in texts:
-        name, *words = text.split()[:64] or [""]
-        wrong = [word for word in words if "=" not in word]
-        if wrong:
-            raise InputError(
-                f"--fault {text!r}: {wrong[0]!r} is no FIELD=VALUE; write relay-stuck state=open"
-            )
-        found.append(catalogue.make(name, dict(word.split("=", 1) for word in words), "--fault", text=True))
-    return tuple(found)
+    return tuple(texts.parse(each) for each in written)
 
 
 def _unfired(texts: tuple[str, ...], fired: dict[int, int]) -> None:
