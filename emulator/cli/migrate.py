@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from emulator.errors import InputError
 
@@ -29,6 +30,13 @@ from emulator.errors import InputError
     help="Processes. The outcome does not depend on it.  [default: one a core]",
 )
 @click.option("--link", type=click.Choice(["plain", "ipsec", "mpls"]), help="Kind of link.  [default: the estate's]")
+@click.option(
+    "--fault",
+    "wanted",
+    multiple=True,
+    metavar="'NAME FIELD=VALUE ...'",
+    help="Put a fault in force from the start; `smets1 faults` lists them. May be given several times.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="Write every note, as JSON lines.")
 @click.option("--pcap", type=click.Path(dir_okay=False, path_type=Path), help="Write a capture, its keys beside it.")
@@ -39,6 +47,7 @@ def command(
     seed: int | None,
     workers: int | None,
     link: str | None,
+    wanted: tuple[str, ...],
     as_json: bool,
     journal: Path | None,
     pcap: Path | None,
@@ -46,16 +55,25 @@ def command(
 ) -> None:
     """Migrate an estate: wake every hub, test every device, change every key, prove it, commission; then audit.
 
-    Prints the seed; the same seed gives the same digest on any number of workers.
+    Prints the seed; the same seed gives the same digest on any number of workers. A fault that was asked for and never
+    struck is told, and makes the exit code 1.
     """
     from emulator.dcc import campaign
     from emulator.dcc.host import HostOptions
+    from emulator.faults import catalogue, texts
     from emulator.fleet import journal_file
     from emulator.fleet.estate import open_estate
     from emulator.link import tap
     from emulator.link.profile import LinkProfile, Outage
 
     estate = open_estate(source, seed, installations)
+    faults = tuple(texts.parse(each) for each in wanted)
+    for fault in faults:
+        if fault.installation is not None and fault.installation >= estate.installations:
+            raise InputError(
+                f"--fault {fault.name}: there is no installation {fault.installation}; give 0 to "
+                f"{estate.installations - 1}"
+            )
     for path in (journal, pcap):
         if path is not None:
             _check_writable(path)
@@ -70,6 +88,7 @@ def command(
             journal=parts if journal else None,
             capture=str(pcap) if pcap else None,
             sample=profile,
+            faults=faults,
         )
         console = Console(stderr=True, quiet=as_json)
         console.print(
@@ -87,13 +106,24 @@ def command(
         except OSError as error:
             where = error.filename or journal or pcap
             raise InputError(f"{where}: {error.strerror}; name a file that can be written") from error
+    struck = [
+        {
+            "fault": fault.name,
+            "settings": catalogue.settings(fault),
+            "line": texts.line(fault.name, catalogue.settings(fault)),
+            "fired": result.fired.get(number, 0),
+        }
+        for number, fault in enumerate(faults, 1)
+    ]
     if as_json:
-        click.echo(json.dumps(_object(result), indent=2))
+        click.echo(json.dumps({**_object(result), **({"faults": struck} if struck else {})}, indent=2))
     else:
-        _show(result, Console(), source, profile)
-    for objection in result.objections:
+        _show(result, Console(), source, profile, struck)
+    quiet = [each["line"] for each in struck if not each["fired"]]
+    objections = [*result.objections, *(f"asked for and never fired: {line}" for line in quiet)]
+    for objection in objections:
         click.echo(f"smets1: {objection}", err=True)
-    if result.objections:
+    if objections:
         raise SystemExit(1)
 
 
@@ -179,7 +209,7 @@ def _object(result: Any) -> dict[str, Any]:
     return found
 
 
-def _show(result: Any, console: Console, source: str, profile: bool) -> None:
+def _show(result: Any, console: Console, source: str, profile: bool, struck: list[dict[str, Any]]) -> None:
     """The summary for people."""
     from emulator.dcc.rates import rates
     from emulator.dcc.verdict import CAUSES
@@ -198,6 +228,8 @@ def _show(result: Any, console: Console, source: str, profile: bool) -> None:
     for cause, count in sums.by_cause.items():
         table.add_row(f"  {cause}", f"{count:,}", CAUSES[cause])
     table.add_row("audited", f"{sums.audited:,}", "refused the old keys and accepted the new ones")
+    for each in struck:
+        table.add_row("fault struck", f"{each['fired']:,}", Text(str(each["line"])))
     table.add_row("exchanges", f"{result.exchanges:,}", f"link's own count {result.logged_exchanges:,}")
     table.add_row("virtual time", f"{result.virtual_s / 86_400:,.1f}", "days")
     table.add_row("elapsed", f"{result.elapsed_s:,.1f}", f"s, {sums.installations / result.elapsed_s:,.0f} homes/s")

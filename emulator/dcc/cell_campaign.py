@@ -69,9 +69,9 @@ class CellCampaign(Casework):
         the same."""
         cell = Cell(estate, number, self, link=link, profile=profile, air=air, sink=sink, tap=tap, faults=faults)
         for fault_number, fault in enumerate(settings.takeover.auxiliary.faults(), auxiliary_release.FIRST_NUMBER):
-            cell.mischief.arm(fault, estate.start, fault_number)
+            cell.arm(fault, estate.start, fault_number)
         secret = derive.key(b"head end", "keeper", estate.name, estate.seed)
-        super().__init__(cell, Keyring(secret, cell.members, settings.patience), settings)
+        super().__init__(cell, Keyring(secret, cell.members, settings.patience, settings.custody), settings)
         self._estate = estate
         self._only = only
         self._waiting = deque(cell.members)

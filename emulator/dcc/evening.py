@@ -169,7 +169,7 @@ class EveningCell:
             estate, number, self, link=options.link, profile=options.profile, air=options.air, faults=faults
         )
         for fault_number, fault in enumerate(options.front.auxiliary.faults(), FIRST_NUMBER):
-            self.cell.mischief.arm(fault, estate.start, fault_number)
+            self.cell.arm(fault, estate.start, fault_number)
         secret = derive.key(b"head end", "evening", estate.name, estate.seed)
         self._keyring = Keyring(secret, self.cell.members, options.patience)
         self._keyring.attend(self.cell)
