@@ -175,12 +175,19 @@ def write(path: Path, text: str) -> None:
 @command.command()
 @click.argument("scenario")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of everything.  [default: the scenario's]")
+@click.option("--home", type=click.IntRange(0), help="The home whose trouble it is.  [default: the first to blame]")
 @click.option("--runs", type=click.IntRange(1, 10_000), default=200, show_default=True, help="Runs at most.")
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Processes; the outcome is the same.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the scenario here, not to stdout.")
 @click.option("--pytest", "test", type=click.Path(dir_okay=False, path_type=Path), help="Write a pytest test here.")
 def shrink(
-    scenario: str, seed: int | None, runs: int, workers: int | None, out: Path | None, test: Path | None
+    scenario: str,
+    seed: int | None,
+    home: int | None,
+    runs: int,
+    workers: int | None,
+    out: Path | None,
+    test: Path | None,
 ) -> None:
     """Shrink SCENARIO, which fails, to the fewest homes and faults and the shortest time that fail the same way."""
     from emulator.scenario import emit, reading
@@ -190,7 +197,12 @@ def shrink(
         click.echo(text, err=True)
 
     found = shrinking.shrink(
-        reading.read(scenario), seed, runs=runs, workers=workers or os.cpu_count() or 1, progress=progress
+        reading.read(scenario),
+        seed,
+        runs=runs,
+        home=home,
+        workers=workers or os.cpu_count() or 1,
+        progress=progress,
     )
     remarks: tuple[str, ...] = (found.told(),)
     text = emit.toml(found.read.scenario, remarks)

@@ -49,7 +49,7 @@ class ScenarioCell(CellCampaign):
         """Put the faults in force that begin with this campaign."""
         for each in self._planned:
             if each.campaign == campaign:
-                self.cell.mischief.arm(each.fault, self._midnight(day), each.number)
+                self.cell.arm(each.fault, self._midnight(day), each.number)
 
     def clear(self, keep: Iterable[str]) -> None:
         """End every fault but those of these names."""
@@ -57,7 +57,7 @@ class ScenarioCell(CellCampaign):
         self._note_struck()
         for armed in self.cell.mischief.armed:
             if armed.fault.name not in kept:
-                self.cell.mischief.disarm(armed.number)
+                self.cell.disarm(armed.number)
 
     def _note_struck(self) -> None:
         for armed in self.cell.mischief.armed:

@@ -3,8 +3,9 @@ wrong, written down, so that a change which alters any of it shows as a line tha
 
 A cell is one home of an estate in virtual time: keys changed once (as after a migration), whatever the request needs
 done before it, time for the hub and the gas meter to fall asleep, then the fault put in force, then the request. The
-fault is the catalogue's own example, made certain: it strikes this home, at once, and twice where it would strike by
-chance without an end. Nothing is drawn that the seed does not key, so a table is the same on every machine.
+fault is the catalogue's own example, made certain: it strikes this home and the device that the request is about, at
+once, twice where it would strike by chance without an end, and for two minutes at least where it passes. Nothing is
+drawn that the seed does not key, so a table is the same on every machine.
 
 A fault that cannot have to do with a service is not tried, by rule (`why_not`). One that was tried and never struck
 (`struck` 0) stands as the request without it would.
@@ -21,7 +22,7 @@ from emulator.faults import catalogue
 from emulator.faults.fault import Fault, Point
 from emulator.headend.steps import SERVICES, Service
 from emulator.kernel.machine import Party
-from emulator.scenario.playground import DeviceHandle, Home, Playground
+from emulator.scenario.playground import Home, Playground
 
 ESTATE: Final = "demo-street"
 HOME: Final = 6
@@ -30,6 +31,9 @@ SEED: Final = 1
 
 ASLEEP_AFTER_MINUTES: Final = 45
 """Longer than a hub of the estate stays up without a frame, and than its gas meter sleeps between two polls."""
+
+LASTS_S: Final = 120
+"""A fault that lasts lasts so long at least (seconds): a request is under way for some time before it meets most."""
 
 NONE: Final = "none"
 NOT_TRIED: Final = "-"
@@ -69,6 +73,11 @@ class Case:
     def title(self) -> str:
         return f"{self.ask.service}/{self.device}"
 
+    @property
+    def switches(self) -> bool:
+        """Whether auxiliary switches may move by it, or are asked for: on SMETS1 they follow the tariff, too."""
+        return self.row.moves == "auxiliary" or self.ask.service in ("7.7", "1.1.1")
+
 
 _OFF: Final = Ask("7.2")
 _NIGHT: Final[list[list[list[Any]]]] = [[["00:00", 2], ["07:00", 1]]]
@@ -107,7 +116,7 @@ CASES: Final = (
     Case(Ask("8.1.1"), status="InstalledNotCommissioned"),
     Case(Ask("8.7.1", {"member": "gas"})),
     Case(
-        Ask("8.7.2"),
+        Ask("8.7.2", {"member": "ihd"}),
         (Ask("8.11", {"change": "remove", "member": "ihd"}), Ask("8.11", {"change": "add", "member": "ihd"})),
     ),
     Case(Ask("8.11", {"change": "remove", "member": "ihd"})),
@@ -145,11 +154,9 @@ def why_not(case: Case, fault: Fault) -> str:
     row = case.row
     if row.steps is None:
         return "no device sees it"
-    if fault.device is not None and fault.device not in ("hub", case.device):
-        return f"{fault.device} is not on its way"
     if fault.points <= _NO_KEYS_MOVE:
         return "it changes no keys"
-    if fault.points <= {Point.SWITCH} and row.moves != "auxiliary" and row.number != "7.7":
+    if fault.points <= {Point.SWITCH} and not case.switches:
         return "it has nothing to do with auxiliary switches"
     if fault.points <= {Point.CLOCK} and row.number not in ("6.11", "8.1.1"):
         return "it sets no clock"
@@ -158,19 +165,30 @@ def why_not(case: Case, fault: Fault) -> str:
     return ""
 
 
-def certain(name: str) -> Fault:
-    """A fault's example, made to strike this home."""
+def certain(name: str, case: Case) -> Fault | None:
+    """A fault's example, made to strike this home and the device that a request is about; None when it strikes no
+    device of that kind."""
     kind = catalogue.kind(name)
     settings = {**kind.example, **_CERTAIN}
     if kind.example.get("chance", 1.0) < 1.0 and not kind.example.get("times"):
         settings["times"] = 2
+    if "seconds" in settings:
+        settings["seconds"] = max(settings["seconds"], LASTS_S)
+    usual = next(each.default for each in fields(kind) if each.name == "device")
+    if usual is not None or "device" in kind.example:
+        on_radio = kind.points <= {Point.HAN}
+        settings["device"] = case.ask.parameters.get("member", case.device) if on_radio else case.device
+        try:
+            return catalogue.make(name, settings)
+        except InputError:
+            return None
     return catalogue.make(name, settings, f"the example of fault {name}")
 
 
 def run(case: Case, fault: str = NONE) -> Cell:
     """Play one cell."""
-    made = None if fault == NONE else certain(fault)
-    if made is not None and why_not(case, made):
+    made = None if fault == NONE else certain(fault, case)
+    if fault != NONE and (made is None or why_not(case, made)):
         return Cell(case.ask.service, case.device, fault, NOT_TRIED, "", "", "", "", "")
     world = Playground(ESTATE, seed=SEED)
     home = world.home(HOME)
@@ -194,7 +212,7 @@ def run(case: Case, fault: str = NONE) -> Cell:
         response.reason,
         f"{response.latency_s:.1f}",
         str(injected.fired) if injected is not None else "",
-        _relay(home, handle) if case.row.moves == "auxiliary" else "",
+        _relay(home) if case.switches else "",
     )
 
 
@@ -205,7 +223,7 @@ def _ask(home: Home, ask: Ask) -> Any:
     return home.request(ask.service, device=ask.device or None, **parameters)
 
 
-def _relay(home: Home, handle: DeviceHandle) -> str:
+def _relay(home: Home) -> str:
     return "closed" if home.auxiliary(1).physically_closed else "open"
 
 

@@ -81,7 +81,8 @@ def _check(check: AnyCheck, left: frozenset[int], gone: int, wishes_gone: int) -
             gone = len(check.homes) - len(kept)
             check = msgspec.structs.replace(check, homes=kept)
         names = ("migrated", "failed", "unrecoverable", "pending", "audited")
-        return _lowered(check, dict.fromkeys(names, gone))
+        population = len(left) if check.homes is None else len(check.homes)
+        return _lowered(check, dict.fromkeys(names, gone), population)
     if isinstance(check, Requested):
         return _lowered(check, {"done": wishes_gone or gone * 3, "failed": wishes_gone or gone * 3})
     if isinstance(check, Oracle):
@@ -101,13 +102,14 @@ def _check(check: AnyCheck, left: frozenset[int], gone: int, wishes_gone: int) -
     return check
 
 
-def _lowered(check: C, by: dict[str, int]) -> C:
-    """Least counts lowered; a count that then allows everything stays, as it may still be exceeded."""
+def _lowered(check: C, by: dict[str, int], population: int = COUNT_MOST) -> C:
+    """Least counts lowered, and most counts not above what there can be at all."""
     changes: dict[str, Count] = {}
     for name, count in by.items():
         value: Count | None = getattr(check, name)
         if value is not None:
             low, high = max(0, least(value) - count), most(value)
+            high = max(low, min(high, population))
             changes[name] = high if low == high else (low, high)
     return msgspec.structs.replace(check, **changes)
 

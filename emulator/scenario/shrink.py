@@ -3,7 +3,8 @@
 Delta debugging (Zeller and Hildebrandt, 2002) over homes, faults, outages, campaigns and wishes, and bisection of the
 time in which each fault is in force. It works because luck is keyed: a home behaves the same whether its neighbours
 take part or not, and a fault keeps its victims when other faults go (it keeps its number). "The same way" is a
-signature (`report.Failure`): what failed and in which direction, without counts.
+signature (`report.Failure`): what failed and in which direction, without counts; and where it names homes, the home
+that is aimed at is still among them, so that the outcome is one trouble's and not now this one's and now that one's.
 
 Counts that are checked shrink along: of 1,000 homes that should all be migrated one is left that should be, so a
 smaller run fails only if it holds the same trouble. A check that needs many homes ("at least 50 alerts") cannot be
@@ -78,6 +79,8 @@ class _Trials:
     most: int
     workers: int
     progress: Progress
+    aim: int | None = None
+    """The home that must be to blame; None: no matter which."""
     done: int = 0
     length_s: float = 0.0
     """Virtual seconds that the best took."""
@@ -97,7 +100,7 @@ class _Trials:
             return False
         self.done += 1
         report = virtual.run(read, self.seed, workers=self.workers)
-        found = same(report, self.failure)
+        found = same(report, self.failure, self.aim)
         self.tried[key] = found is not None
         self.progress(f"run {self.done}: {what}: {'fails the same' if found else 'does not'}")
         if found is None:
@@ -106,9 +109,12 @@ class _Trials:
         return True
 
 
-def same(report: Report, failure: Failure) -> Failure | None:
-    """The failure of a report with the same signature, or None."""
-    return next((each for each in report.failures if each.signature == failure.signature), None)
+def same(report: Report, failure: Failure, aim: int | None = None) -> Failure | None:
+    """The failure of a report with the same signature, and to which the home `aim` contributes; or None."""
+    for each in report.failures:
+        if each.signature == failure.signature and (aim is None or aim in each.homes):
+            return each
+    return None
 
 
 def shrink(
@@ -118,22 +124,28 @@ def shrink(
     runs: int = 200,
     workers: int = 1,
     signature: str | None = None,
+    home: int | None = None,
     progress: Progress | None = None,
 ) -> Shrunk:
-    """The smallest scenario that fails as this one does under a seed; by its first failure, or by that of a signature.
+    """The smallest scenario that fails as this one does under a seed; by its first failure, or by that of a signature,
+    or by the first one to which `home` contributes.
 
-    Raises InputError for one that does not fail."""
+    Raises InputError for one that does not fail (so)."""
     tell = progress or (lambda _: None)
     estate = read.estate(seed)
     report = virtual.run(read, estate.seed, workers=workers)
-    wanted = next((each for each in report.failures if signature in (None, each.signature)), None)
+    candidates = [each for each in report.failures if home is None or home in each.homes]
+    wanted = next((each for each in candidates if signature in (None, each.signature)), None)
     if wanted is None:
-        told = f" by {signature!r}" if report.failures else ""
+        other = [f"by {signature!r}"] if signature is not None else []
+        other += [f"by home {home}"] if home is not None else []
+        told = f" {' and '.join(other)}, though otherwise" if other and report.failures else ""
         raise InputError(f"{read.where}: it does not fail{told} under seed {estate.seed}; name another --seed")
+    aim = home if home is not None else next(iter(wanted.homes), None)
     homes = _homes(read.scenario, estate)
     tell(f"run 1: {len(homes):,} homes, {len(read.faults)} faults: {wanted}")
     numbered = _numbered(read)
-    trials = _Trials(numbered, wanted, estate.seed, runs, workers, tell, done=1, length_s=float(report.virtual_s))
+    trials = _Trials(numbered, wanted, estate.seed, runs, workers, tell, aim, done=1, length_s=float(report.virtual_s))
     whole = True
     try:
         _everything(trials, estate)
@@ -175,10 +187,11 @@ def _everything(trials: _Trials, estate: Estate) -> None:
 
 
 def _guilty(trials: _Trials, estate: Estate) -> None:
-    """The homes the failure names, by themselves: often that is all."""
+    """The home that is aimed at, or those the failure names, by themselves: often that is all."""
     scenario = trials.best.scenario
     homes, named = _homes(scenario, estate), trials.failure.homes
-    for few in (named[:1], named[:GUILTY_MOST]):
+    alone = () if trials.aim is None else (trials.aim,)
+    for few in (alone, named[:GUILTY_MOST]):
         if few and len(few) < len(homes):
             candidate = narrowed.to_homes(scenario, homes, few)
             if trials.fails(candidate, f"{len(few)} of {len(homes):,} homes, those it names"):
