@@ -147,7 +147,7 @@ class CampaignHost:
             link_digest=log.digest(),
             columns=self._columns(campaign),
             exchanges=cell.desk.exchanges,
-            logged_exchanges=log.exchanges,
+            logged_exchanges=log.exchanges + log.unasked,  # what a head end hears twice it counts twice
             ways={
                 name: {"offered": way.offered, "lost": way.lost, "delivered": way.delivered, "refused": way.refused}
                 for name, way in zip(("down", "up"), log.ways, strict=True)

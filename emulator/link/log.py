@@ -2,8 +2,8 @@
 
 The counters are the link's independent testimony. `exchanges` counts the round trips it saw completed: a delivery down
 to the COSEM port opens one, a delivery up from that port to the asking port closes the oldest open one of that
-installation. An unsolicited alert goes to another port and closes none. So a head end that claims a number of exchanges
-can be held against somebody who was not asked.
+installation. An unsolicited alert goes to another port and closes none. An answer that closes none, as one that comes a
+second time, is `unasked`. So a head end that claims a number of answers can be held against somebody who was not asked.
 
 Hashed is, for every delivered packet, when, which way and all its bytes, in the order of delivery: two runs with the
 same digest carried the same bytes at the same instants. Packets are hashed in blocks of 256 (first the instants and
@@ -40,11 +40,12 @@ class Way:
 class DeliveryLog:
     """One cell's record. `ways` holds the counters by `Direction`."""
 
-    __slots__ = ("_hash", "_instants", "_open", "_packets", "exchanges", "ways")
+    __slots__ = ("_hash", "_instants", "_open", "_packets", "exchanges", "unasked", "ways")
 
     def __init__(self) -> None:
         self.ways = (Way(), Way())
         self.exchanges = 0
+        self.unasked = 0
         self._hash = blake2b(digest_size=32)
         self._instants: list[int] = []
         self._packets: list[bytes] = []
@@ -62,7 +63,7 @@ class DeliveryLog:
 
     def delivered(self, direction: int, packet: bytes, now: Instant, conversation: int = -1) -> None:
         """A packet arrived. `conversation`, if not negative, is whose request (down) or answer (up) it carries: any
-        number that is the same for both. An answer that no request was seen for counts for nothing."""
+        number that is the same for both. An answer that no request was seen for is no exchange."""
         self.ways[direction].delivered += 1
         packets = self._packets
         packets.append(packet)
@@ -75,6 +76,8 @@ class DeliveryLog:
                 self.exchanges += 1
                 if left > 1:
                     opened[conversation] = left - 1
+            else:
+                self.unasked += 1
         if len(packets) == _BLOCK:
             self._hash.update(self._block())
             packets.clear()
