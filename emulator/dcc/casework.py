@@ -18,6 +18,7 @@ from emulator.headend.alert_desk import AlertDesk
 from emulator.headend.alerts import Alert, Inbox
 from emulator.headend.conversation import AlertHook, Conversation
 from emulator.headend.keyring import Keyring, Patience, Target
+from emulator.headend.policy import CustodySettings
 from emulator.kernel.effects import Effects, Instant, Note
 from emulator.kernel.machine import Party
 from emulator.kernel.time import HOUR
@@ -30,6 +31,7 @@ class CampaignSettings:
 
     Starts are spread from `opens_us` for `open_us` of each day. A failed attempt is followed by another `retry_us`
     later. `alerts_per_day` is how often an installation alerts by itself (None: as its estate says; 0: never).
+    `custody` says how keys are kept, changed and rescued, and what has to be countersigned.
     """
 
     alerts_per_day: float | None = None
@@ -39,9 +41,11 @@ class CampaignSettings:
     open_us: int = 14 * HOUR
     takeover: TakeoverSettings = TakeoverSettings()
     patience: Patience = Patience()
+    custody: CustodySettings = CustodySettings()
 
 ELECTRICITY_ONLY: Final = "MF5:GT01"
-KEYS_LOST: Final = "MF13:keys-lost"
+KEYS_LOST: Final = frozenset({"MF13:keys-lost", "MF13:master-lost"})
+"""Causes that leave a meter which nobody can be given any more."""
 
 
 class Casework:
@@ -172,8 +176,8 @@ class Casework:
             self.cell.rows.finish(installation, Verdict.PENDING, code, conversation.exchanges, now)
             self.schedule(installation, now + self._settings.retry_us)
             return
-        if outcome.cause == KEYS_LOST:
-            outcome = Outcome(Verdict.UNRECOVERABLE, KEYS_LOST)
+        if outcome.cause in KEYS_LOST:
+            outcome = Outcome(Verdict.UNRECOVERABLE, outcome.cause)
         self._end(installation, outcome, conversation.exchanges, now)
 
     def _end(self, installation: int, outcome: Outcome, exchanges: int, now: Instant) -> None:

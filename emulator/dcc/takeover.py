@@ -23,7 +23,7 @@ from emulator.headend import services
 from emulator.headend.alerts import Inbox
 from emulator.headend.conversation import Conversation, Listen, Remark, Rest, Script
 from emulator.headend.keyring import Target
-from emulator.headend.recovery import associate
+from emulator.headend.recovery import COUNTER_REASONS, associate
 from emulator.headend.rotation import rotate
 from emulator.headend.rouse import RouseSettings, rouse
 from emulator.headend.session import NoAnswerError, RefusedError, Session, Steps
@@ -122,7 +122,7 @@ class Takeover:
                 cause = "MF5:GT01"
         # The gas meter first: it has just been heard and is still awake.
         for target in reversed(self._targets):
-            yield from rotate(target.session, target.custody)
+            yield from self._rotate(target)
         yield from self._redirect_alerts()
         yield from auxiliary_release.enrolled(self._meter, self._record, self._settings.auxiliary, lambda: self._now)
         for target in self._targets:
@@ -166,14 +166,18 @@ class Takeover:
     def _associate_as_recorded(self, target: Target) -> Steps[None]:
         """Associate from the recorded counter on; if the device wants a higher one, ask it without security and go on
         from there."""
+        silent = False
         try:
             yield from associate(target.session, target.custody)
         except RefusedError as error:
-            if error.reason == "exception" and (yield from self._gas_link_lost(target)):
+            if error.reason in NO_KEYS or (error.reason == "exception" and (yield from self._gas_link_lost(target))):
                 raise
             if error.reason not in COUNTER_REASONS:
-                yield Remark(Note("takeover.keys-refused", (int(target.party), error.reason, str(error.detail))))
-                raise CauseError("MF13:keys-lost" if target.custody.touched else "MF10:wrong-key") from error
+                yield from self._keys_refused(target, error)
+        except NoAnswerError:
+            if not target.custody.touched:
+                raise
+            silent = True  # some devices say nothing under keys they do not hold; if it answers without, it is that
         else:
             return
         yield from target.public.open()
@@ -181,7 +185,17 @@ class Takeover:
         yield from target.public.close()
         if not target.session.raise_counter(int(counter.value)):
             raise CauseError("MF10:counter")
-        yield from associate(target.session, target.custody)
+        try:
+            yield from associate(target.session, target.custody, reachable=silent)
+        except NoAnswerError as error:
+            if not silent:
+                raise
+            yield from self._keys_refused(target, RefusedError("silence", str(error)))
+
+    def _keys_refused(self, target: Target, error: RefusedError) -> Steps[None]:
+        """The device takes none of the keys that the keepers can make. Raises CauseError."""
+        yield Remark(Note("takeover.keys-refused", (int(target.party), error.reason, str(error.detail))))
+        raise CauseError("MF13:keys-lost" if target.custody.touched else "MF10:wrong-key") from error
 
     def _drift(self, clock: Data) -> int:
         """How far the device's clock is ahead of ours, in whole seconds."""
@@ -194,6 +208,21 @@ class Takeover:
             return False
         told = yield from self._targets[0].session.get(services.HAN_ERROR)
         return bytes(told.value) == b"GT01"
+
+    # New keys
+
+    def _rotate(self, target: Target) -> Steps[None]:
+        """Change every key of a device, proven."""
+        try:
+            yield from rotate(target.session, target.custody)
+        except RefusedError as error:
+            if error.reason != "no-master-key":
+                raise
+            # It holds a master key that nobody can make. Under the keys handed over it is the old operator's still.
+            master = target.custody.master
+            ours = master.in_doubt or master.custody.live
+            yield Remark(Note("takeover.master-refused", (int(target.party), master.custody.live)))
+            raise CauseError("MF13:master-lost" if ours else "MF1:master-key-refused") from error
 
     # Alerts
 
@@ -263,7 +292,12 @@ class Takeover:
         yield Remark(Note("takeover.commissioned", (int(target.party),)))
 
 
-COUNTER_REASONS: Final = frozenset({"counter", "invocation-counter"})
+NO_KEYS: Final = {
+    "custody": "MF1:smso-closed",
+    "dual-control": "CUSTODY:refused",
+    "locked": "CUSTODY:locked",
+}
+"""Refusals on our own side, before anything was sent to the device, and the cause each stands for."""
 
 
 def _refusal(error: RefusedError) -> str:
@@ -271,4 +305,6 @@ def _refusal(error: RefusedError) -> str:
     was made are late ones: the link's doing, and not the device's."""
     if error.reason in COUNTER_REASONS:
         return "MF10:counter"
+    if error.reason in NO_KEYS:
+        return NO_KEYS[error.reason]
     return "MF3:wan-lost" if error.reason == "unexpected" else "MF10:refused"

@@ -37,6 +37,11 @@ CAUSES: Final[dict[str, str]] = {
     "MF13:keys-lost": "no keeper holds a key the device accepts",
     "AUX:behaviour": "an auxiliary switch did not follow its switching times after the migration",
     "ALERT:silent": "no alert arrived at the new destination",
+    "MF1:smso-closed": "the old operator's record was closed before it was taken over",
+    "MF1:master-key-refused": "a device works under the keys handed over and refuses the master key handed over",
+    "MF13:master-lost": "no keeper holds the master key of a device: it is read, and can never be re-keyed",
+    "CUSTODY:refused": "a keeper of keys was silent or refused to countersign: nothing was sent",
+    "CUSTODY:locked": "another head end was changing a device's keys",
 }
 """Cause to its text. The position in this table is the code kept in the ledger's column."""
 

@@ -72,16 +72,17 @@ TRANSITIONS: Final[dict[tuple[Stage, Event], Stage]] = {
 """All moves there are; any other is a fault of ours."""
 
 BOTH: Final = "both"
+_OTHER: Final[dict[KeeperName, KeeperName]] = {"s1sp": "dco", "dco": "s1sp"}
 
-_TOLD: Final[dict[Event, tuple[str, str]]] = {
-    Event.RECORD: ("custody.recorded", "s1sp"),
-    Event.ACKNOWLEDGE: ("custody.acknowledged", "dco"),
-    Event.SEND: ("custody.sent", BOTH),
-    Event.PROVEN: ("custody.confirmed", BOTH),
-    Event.PROMOTE: ("custody.promoted", BOTH),
-    Event.DISPROVEN: ("custody.given-up", BOTH),
-    Event.DROP: ("custody.lost", BOTH),
-    Event.FOUND: ("custody.promoted", BOTH),
+_TOLD: Final[dict[Event, str]] = {
+    Event.RECORD: "custody.recorded",
+    Event.ACKNOWLEDGE: "custody.acknowledged",
+    Event.SEND: "custody.sent",
+    Event.PROVEN: "custody.confirmed",
+    Event.PROMOTE: "custody.promoted",
+    Event.DISPROVEN: "custody.given-up",
+    Event.DROP: "custody.lost",
+    Event.FOUND: "custody.promoted",
 }
 
 
@@ -125,10 +126,14 @@ class Change:
                 custody.acknowledge()
             custody.move(stage)
         if self.told is not None and event is not Event.DOUBT:
-            kind, keeper = _TOLD[event]
-            if missed is not None:
-                keeper = SHARERS[1 - SHARERS.index(missed)]
-            self.told.append(Note(kind, (*self._where, about, keeper)))
+            keeper = BOTH
+            if event is Event.RECORD:
+                keeper = custody.builder
+            elif event is Event.ACKNOWLEDGE:
+                keeper = _OTHER[custody.builder]
+            elif missed is not None:
+                keeper = _OTHER[missed]
+            self.told.append(Note(_TOLD[event], (*self._where, about, keeper)))
 
     @property
     def in_doubt(self) -> bool:
@@ -178,6 +183,7 @@ class DeviceCustody:
         "master",
         "office",
         "party",
+        "public",
         "told",
     )
 
@@ -194,6 +200,8 @@ class DeviceCustody:
         self.party = party
         self.handed_over = handed_over
         self.office = office or Office()
+        self.public: Session | None = None
+        """A way to the device without keys, where there is one."""
         self.told: list[Note] = []
         """Notes of moves that were not put into the journal yet."""
         self._derived: dict[int, DeviceKeys] = {}
@@ -241,16 +249,14 @@ class DeviceCustody:
         """EK and AK of a generation, whether or not anybody could make them now."""
         keys = self._derived.get(generation)
         if keys is None:
-            foreign = generation != 0 and generation == self.data.custody.foreign
-            keys = self.keeper.data_keys(self.installation, self.party, generation, self.handed_over, foreign=foreign)
+            keys = self.keeper.data_keys(self.installation, self.party, generation, self.handed_over)
             self._derived[generation] = keys
         return keys
 
     def master_key(self, generation: int) -> bytes:
         """KEK of a generation, whether or not anybody could make it now. Raises RefusedError when the old operator had
         none."""
-        foreign = generation != 0 and generation == self.master.custody.foreign
-        key = self.keeper.master_key(self.installation, self.party, generation, self.handed_over, foreign=foreign)
+        key = self.keeper.master_key(self.installation, self.party, generation, self.handed_over)
         if key is None:
             raise RefusedError("no-master-key")
         return key
@@ -358,7 +364,7 @@ def candidate(device: DeviceCustody, hierarchy: Hierarchy) -> Steps[int]:
     """A new generation, recorded by one keeper and acknowledged by the other. Raises RefusedError when it is not: then
     nothing may be sent."""
     change, office = device.change(hierarchy), device.office
-    name, other = hierarchy.name.lower(), SHARERS[1 - device.keeper.builder]
+    name, other = hierarchy.name.lower(), _OTHER[change.custody.builder]
     haunted = office.haunted
     change.move(Event.RECORD)
     if haunted and (yield from _asked(device, Question("acknowledge", other, name))).silent:

@@ -34,8 +34,7 @@ KeeperName: TypeAlias = Literal["smso", "s1sp", "dco"]
 _OWN: Final = 4  # live, candidate, kept, kept: one of the two keepers
 _ISSUED: Final = 8
 _STATE: Final = 9  # the stage, and the flags below
-_FOREIGN: Final = 10
-_SLOT: Final = 11
+_SLOT: Final = 10
 _HIERARCHIES: Final = 2
 _PER_DEVICE: Final = _HIERARCHIES * _SLOT
 _PER_HOME: Final = len(KEYED) * _PER_DEVICE
@@ -126,11 +125,6 @@ class Custody:
         return tuple(each for each in (memory[own + 2], memory[own + 3]) if each)
 
     @property
-    def foreign(self) -> int:
-        """The generation that another head end made and told us of, 0 for none."""
-        return self._memory[self._at + _FOREIGN]
-
-    @property
     def received(self) -> bool:
         """Whether the old operator's record was ever taken over."""
         return bool(self._memory[self._at + _STATE] & _RECEIVED)
@@ -139,6 +133,11 @@ class Custody:
         """(live, candidate, kept) as one of the two sharers has them."""
         memory, at = self._memory, self._at + SHARERS.index(keeper) * _OWN
         return memory[at], memory[at + 1], tuple(each for each in (memory[at + 2], memory[at + 3]) if each)
+
+    @property
+    def builder(self) -> KeeperName:
+        """Who builds the messages: whose record this shows."""
+        return SHARERS[self._keeper.builder]
 
     # Who knows what
 
@@ -252,8 +251,7 @@ class Custody:
         return candidate
 
     def tell(self, generation: int) -> None:
-        """Another head end hands over the generation it has made: both keep it."""
-        self._memory[self._at + _FOREIGN] = generation
+        """Another head end hands over the generation it has made: both keep their part of it."""
         for at in (self._own, self._other):
             self._keep(at, generation)
 
@@ -335,7 +333,7 @@ class Keeper:
 
     def __init__(self, secret: bytes, first: int, count: int, settings: KeeperSettings | None = None) -> None:
         self._settings = settings or KeeperSettings()
-        self._secrets = tuple(derive.key(secret, "keeper", name) for name in (*SHARERS, "rival"))
+        self._secrets = tuple(derive.key(secret, "keeper", name) for name in SHARERS)
         self._first = first
         self.bytes = bytearray(count * _PER_HOME)
         self.builder = SHARERS.index(self._settings.builder)
@@ -375,13 +373,12 @@ class Keeper:
         handed_over: DeviceKeys,
         *,
         other: int | None = None,
-        foreign: bool = False,
     ) -> DeviceKeys:
         """EK and AK of a generation (the master key is None); with `other`, what comes of the S1SP's share of
-        `generation` and the DCO's of `other`. `foreign`: the one that a rival made."""
+        `generation` and the DCO's of `other`."""
         if generation == 0 and not other:
             return DeviceKeys(handed_over.ek, handed_over.ak, None)
-        ek, ak = self._combined("data", 2, installation, party, generation, other, foreign)
+        ek, ak = self._combined("data", 2, installation, party, generation, other)
         return DeviceKeys(ek, ak, None)
 
     def master_key(
@@ -392,24 +389,20 @@ class Keeper:
         handed_over: DeviceKeys,
         *,
         other: int | None = None,
-        foreign: bool = False,
     ) -> bytes | None:
-        """The KEK of a generation; None when the old operator had none to hand over. `other` and `foreign` as for
-        `data_keys`."""
+        """The KEK of a generation; None when the old operator had none to hand over. `other` as for `data_keys`."""
         if generation == 0 and not other:
             return handed_over.kek
-        return self._combined("master", 1, installation, party, generation, other, foreign)[0]
+        return self._combined("master", 1, installation, party, generation, other)[0]
 
     def _combined(
-        self, kind: str, count: int, installation: int, party: Party, generation: int, other: int | None, foreign: bool
+        self, kind: str, count: int, installation: int, party: Party, generation: int, other: int | None
     ) -> tuple[bytes, ...]:
         place = (kind, installation, int(party))
-        if foreign:
-            return derive.keys(self._secrets[2], count, *place, generation)
         # 64 bytes of secret are as many as there can be, so each gives half.
         shares = b"".join(
             share
-            for secret, each in zip(self._secrets, (generation, generation if other is None else other), strict=False)
+            for secret, each in zip(self._secrets, (generation, generation if other is None else other), strict=True)
             for share in derive.keys(secret, 2, "share", *place, each)
         )
         return derive.keys(shares, count, *place)

@@ -16,6 +16,7 @@ from emulator.dlms.client import MANAGEMENT, Client
 from emulator.fleet import registry
 from emulator.fleet.cell import CONTEXT_BYTES, Cell
 from emulator.fleet.installation import KEYED, DeviceKeys, SmsoDevice, SmsoRecord
+from emulator.headend import rival
 from emulator.headend.custody import DeviceCustody, Office, countersigned
 from emulator.headend.dual_control import DualControl
 from emulator.headend.keeper import RECORD_BYTES, Keeper, KeeperSettings
@@ -76,6 +77,7 @@ class Keyring:
 
         self.office.now = self.keeper.now = now
         self.office.mischief = cell.mischief
+        self.office.rival = rival.rekey
 
     def context(self, installation: int, party: Party) -> int:
         """The context towards a device."""
@@ -125,13 +127,8 @@ class Keyring:
             challenge=challenge,
         )
         session.countersign = partial(countersigned, custody)
-        return Target(
-            party,
-            device,
-            custody,
-            session,
-            Session(public, addressing.public, sap, patience_us=answer_us, first_patience_us=first),
-        )
+        custody.public = Session(public, addressing.public, sap, patience_us=answer_us, first_patience_us=first)
+        return Target(party, device, custody, session, custody.public)
 
     def bytes_per_home(self) -> float:
         """Memory of one home's contexts and custody, by construction."""

@@ -78,8 +78,9 @@ TRANSITIONS: Final[dict[tuple[Phase, Answer], Phase]] = {
 """The order of the search. A phase that has no pairs fails at once."""
 
 
-def associate(session: Session, device: DeviceCustody) -> Steps[None]:
-    """Open an association under whatever keys are live.
+def associate(session: Session, device: DeviceCustody, *, reachable: bool = False) -> Steps[None]:
+    """Open an association under whatever keys are live. `reachable`: the device is known to answer just now, so that
+    its silence under keys is taken for a refusal of them.
 
     Raises NoAnswerError when a pair that may be live was met with silence, else RefusedError. The session is on the
     live pair then."""
@@ -104,7 +105,7 @@ def associate(session: Session, device: DeviceCustody) -> Steps[None]:
                         yield Remark(Note("recovery.candidate-disproven", (int(device.party),)))
                     return
                 failures.append(error)
-                phase = TRANSITIONS[Phase.LIVE, _said(error, device, doubted)]
+                phase = TRANSITIONS[Phase.LIVE, _said(error, device, doubted or reachable)]
                 continue
             answer = Answer.FAILS
             for pair in _pairs(device, phase):
@@ -128,11 +129,11 @@ def associate(session: Session, device: DeviceCustody) -> Steps[None]:
     raise next((error for error in failures if isinstance(error, NoAnswerError)), None) or failures[-1]
 
 
-def _said(error: NoAnswerError | RefusedError, device: DeviceCustody, doubted: bool) -> Answer:
-    """What the live pair's failure means."""
+def _said(error: NoAnswerError | RefusedError, device: DeviceCustody, search: bool) -> Answer:
+    """What the live pair's failure means. `search`: silence does not end it."""
     if isinstance(error, RefusedError):
-        return Answer.FAILS if doubted or error.reason not in COUNTER_REASONS else Answer.COUNTER
-    return Answer.FAILS if doubted or device.office.settings.recovery.on_silence else Answer.SILENCE
+        return Answer.COUNTER if error.reason in COUNTER_REASONS and not device.data.in_doubt else Answer.FAILS
+    return Answer.FAILS if search or device.office.settings.recovery.on_silence else Answer.SILENCE
 
 
 def _pairs(device: DeviceCustody, phase: Phase) -> list[Pair]:

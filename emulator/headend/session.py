@@ -90,6 +90,17 @@ class Session:
         self.countersign: Callable[[MethodRef | AttributeRef], Steps[None]] | None = None
         """Who must agree before something is changed: raises RefusedError when he does not."""
 
+    def beside(self, client: Client, challenge: Callable[[], bytes] | None = None) -> "Session":
+        """Another client's session with the same device, as patient as this one; nobody countersigns for it."""
+        return Session(
+            client,
+            self.client_sap,
+            self.server_sap,
+            patience_us=self._patience_us,
+            first_patience_us=self._first_patience_us,
+            challenge=challenge,
+        )
+
     # Keys and counters
 
     def use(self, keys: DeviceKeys) -> None:

@@ -65,7 +65,7 @@ class Visit:
         yield from target.public.close()
         if int(counter.value) >= COUNTER_MAX or not target.session.raise_counter(int(counter.value)):
             raise RefusedError("counter", int(counter.value))
-        yield from associate(target.session, target.custody)
+        yield from associate(target.session, target.custody, reachable=True)
         value = yield from self._errand(target)
         yield from target.session.close()
         return value

@@ -87,7 +87,7 @@ def test_a_home_costs_what_it_says() -> None:
     """Custody is a fixed number of bytes a home, whatever was done."""
     keeper = Keeper(SECRET, FIRST, COUNT)
     keeper.custody(FIRST + 1, Party.GAS, Hierarchy.MASTER).record()
-    assert len(keeper.memory()) == COUNT * RECORD_BYTES == COUNT * 66
+    assert len(keeper.memory()) == COUNT * RECORD_BYTES == COUNT * 60
     assert sum(byte != 0 for byte in keeper.memory()) == 2
 
 
