@@ -40,7 +40,7 @@ _STRUCK: Final = ("smets1_world", "smets1_home", "smets1_live")
 _MODES: Final = ("virtual", "live", "both")
 _OF_BOTH: Final = ("estate", "seed", "installations", "link")
 _OF_LIVE: Final = ("timing", "speed", "arguments")
-_OPTIONS: Final = {*_OF_BOTH, *_OF_LIVE, "home", "mode", "shared"}
+_OPTIONS: Final = {*_OF_BOTH, *_OF_LIVE, "home", "mode", "shared", "violations"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,9 +58,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "smets1(estate, seed, installations, link, home, mode, shared, timing, speed, arguments): which emulated "
-        "estate a test runs against, which home, and whether in virtual time (mode='virtual'), served on sockets "
-        "('live') or 'both'; shared=True takes the session's served estate; timing, speed and arguments are those of "
+        "smets1(estate, seed, installations, link, home, mode, shared, violations, timing, speed, arguments): which "
+        "emulated estate a test runs against, which home, and whether in virtual time (mode='virtual'), served on "
+        "sockets ('live') or 'both'; shared=True takes the session's served estate; violations='fail' fails the test "
+        "when a violation of any kind is committed, a list when one of its kinds is; timing, speed and arguments are "
+        "those of "
         "`smets1 serve`",
     )
     config.addinivalue_line(
@@ -86,6 +88,22 @@ def _marked(item: Any) -> dict[str, Any]:
             f"@pytest.mark.smets1(mode={marker.kwargs['mode']!r}): there are {', '.join(map(repr, _MODES))}"
         )
     return dict(marker.kwargs)
+
+
+def _violations(item: Any) -> list[Any]:
+    """What was done wrong in a test's worlds, as far as its marker says that this fails it."""
+    wanted = _marked(item).get("violations")
+    if wanted is None:
+        return []
+    from emulator.errors import InputError
+    from emulator.watch.violation import kinds
+
+    try:
+        named = kinds("all" if wanted == "fail" else wanted)
+    except InputError as error:
+        raise pytest.UsageError(f"@pytest.mark.smets1(violations={wanted!r}): say 'fail', or kinds; {error}") from None
+    worlds = [getattr(world, "world", world) for world in item.stash.get(_WORLDS, [])]
+    return [each for world in worlds for each in world.violations if each.kind in named]
 
 
 def _faults(item: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -273,6 +291,10 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
             f"asked for and never fired:\n{told}\n(let it meet what it strikes, or say may_stay_quiet=True)",
             pytrace=False,
         )
+    wrong = _violations(item)
+    if wrong:
+        told = "\n".join(f"  {each.told()}\n    {each.clause}; {each.cure}" for each in wrong)
+        pytest.fail(f"{len(wrong)} violations were committed:\n{told}", pytrace=False)
 
 
 @pytest.hookimpl(hookwrapper=True)

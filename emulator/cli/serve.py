@@ -59,6 +59,12 @@ from emulator.cli.mqtt_options import BusWish, bus_options
     show_default=True,
     help="ours: only alerts to this head end's address; devices as found still send theirs to the old operator.",
 )
+@click.option(
+    "--watch/--no-watch",
+    default=True,
+    show_default=True,
+    help="List what clients do wrong (`smets1 ask violations`).",
+)
 @control_options
 @bus_options
 def command(
@@ -75,6 +81,7 @@ def command(
     state: str | None,
     alerts: float | None,
     alerts_heard: str,
+    watch: bool,
     control: ControlWish,
     bus: BusWish | None,
 ) -> None:
@@ -102,6 +109,7 @@ def command(
         source=source,
         alerts_per_day=alerts,
         overhear=alerts_heard == "all",
+        watch=watch,
     )
 
     async def run() -> None:

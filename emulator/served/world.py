@@ -38,6 +38,8 @@ from emulator.kernel.time import SECOND, utc
 from emulator.scenario.playground import plain
 from emulator.served.client import ServerError
 from emulator.served.faults import ServedFault
+from emulator.watch.checks import Finding
+from emulator.watch.violation import Violation
 
 if TYPE_CHECKING:
     from emulator.served.process import ServedEstate
@@ -100,6 +102,17 @@ class ServedWorld:
     def _step(self, passing: Instant) -> None:
         if passing > 0:
             self.wish("/v1/step-clock", {"seconds": passing / SECOND})
+
+    @property
+    def violations(self) -> list[Violation]:
+        """What clients did wrong since the estate was put back; see `Playground.violations`."""
+        found = self.served.ask("GET", f"/v1/violations?limit={_PAGE}")
+        return [Violation(**each) for each in found["violations"]]
+
+    def check(self, *names: str) -> list[Finding]:
+        """What the standing checks named (none: all) object to now. Raises InputError."""
+        found = self.served.ask("POST", "/v1/checks", {"only": list(names)})
+        return [Finding(**each) for each in found["findings"]]
 
     @property
     def entries(self) -> list[Entry]:
