@@ -385,9 +385,10 @@ class Client:
                 return Refused("title", (answer.responding_title or b"").hex())
         if profile.context == Context.LN_CIPHERED:
             frame = GLO.parse(information)
-            if frame.tag != 0x28 or frame.security_control & profile.control != profile.control:
+            control = frame.security_control
+            if frame.tag != 0x28 or control not in security.ACCEPTABLE or control & profile.control != profile.control:
                 return Refused("unprotected")
-            information = store.open(context, frame.security_control, frame.invocation_counter, frame.text)
+            information = store.open(context, control, frame.invocation_counter, frame.text)
         negotiated = _negotiated(information)
         if negotiated.version != DLMS_VERSION:
             self._asked = _IDLE
@@ -434,6 +435,8 @@ class Client:
         answer = RLRE_FRAME.parse(apdu)
         if self.profile.context == Context.LN_CIPHERED and answer.user_information is not None:
             frame = GLO.parse(answer.user_information)
+            if frame.security_control not in security.ACCEPTABLE:
+                return Refused("unprotected", frame.security_control)
             store, context = self._keys()
             store.open(context, frame.security_control, frame.invocation_counter, frame.text)
         self.associated = False

@@ -14,6 +14,7 @@ from emulator.codecs.data_notification import DATA_NOTIFICATION
 from emulator.codecs.glo import GENERAL_GLO
 from emulator.codecs.wrapper import WRAPPER
 from emulator.crypto.keys import ContextStore
+from emulator.dlms import security
 from emulator.errors import CryptoError, FrameError
 from emulator.kernel.effects import Instant, Note
 
@@ -45,6 +46,8 @@ def open_alert(
             context = find(title)
             if context is None:
                 return Note("headend.alert-stranger", (title,))
+            if ciphered.security_control not in security.ACCEPTABLE:
+                return Note("headend.alert-refused", ("unprotected",))
             apdu = store.open(context, ciphered.security_control, ciphered.invocation_counter, ciphered.text)
         notification = DATA_NOTIFICATION.parse(apdu)
     except (FrameError, CryptoError) as error:
