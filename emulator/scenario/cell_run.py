@@ -10,19 +10,27 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from emulator.commands import Command
+from emulator.dcc.auxiliary_harm import SwitchHarm, of_home
 from emulator.dcc.cell_campaign import CampaignSettings, CellCampaign
 from emulator.dcc.service_requests import Front, FrontSettings, Response
 from emulator.dcc.service_requests import Job as Request
 from emulator.dcc.verdict import CAUSE_NAMES, Verdict
 from emulator.errors import EmulatorError
+from emulator.fleet import registry
+from emulator.fleet.recipe import DEVICE_NAMES
 from emulator.headend.conversation import Conversation
+from emulator.headend.keyring import Target
+from emulator.headend.session import RefusedError, Steps
 from emulator.headend.visit import Errand, Visit
 from emulator.kernel.effects import Effects, Instant, Note
 from emulator.kernel.machine import Party
 from emulator.kernel.time import DAY
-from emulator.scenario.facts import Finding, HomeEnd, Moment
+from emulator.oracle.heal import Healing
+from emulator.oracle.observe import Diagnosis, diagnose
+from emulator.oracle.verdict import Class
+from emulator.scenario.facts import Diagnosed, Finding, HomeEnd, Moment
 from emulator.scenario.faultlist import Planned
-from emulator.scenario.wishes import ROTATE, Job, new_keys
+from emulator.scenario.wishes import HEAL, ROTATE, Job, new_keys
 
 
 class ScenarioCell(CellCampaign):
@@ -96,6 +104,57 @@ class ScenarioCell(CellCampaign):
             self.cell.world.wake(home, Party.HEADEND, queue[0].at)
         return len(self._jobs)
 
+    # The oracle
+
+    def diagnose(self, homes: Sequence[int]) -> list[Diagnosed]:
+        """What the oracle says of the keyed devices of these homes. Changes nothing and asks nobody."""
+        found = []
+        for home in homes:
+            for target in self.keyring.targets(self._estate.smso(self._estate.installation(home))):
+                told = diagnose(self.cell, self.keyring, home, target.party, self.cell.world.now)
+                found.append(Diagnosed(home, target.party.name.lower(), str(told.kind), told.reason, told.advice))
+        return found
+
+    def prescribe(self, at: Instant, attempts: int, retry_us: int) -> int:
+        """Take on the healing of every device here that can be healed. How many homes have any."""
+        rows = self.cell.rows
+        ill = [home for home in self._members if rows.value(home, "verdict") != Verdict.MIGRATED]
+        jobs = [
+            Job(index, each.installation, DEVICE_NAMES[each.device], at, HEAL)
+            for index, each in enumerate(self.diagnose(ill))
+            if each.kind == Class.RECOVERABLE
+        ]
+        return self.engage(jobs, attempts, retry_us)
+
+    def _cure(self, target: Target) -> Errand:
+        home, party = target.custody.installation, target.party
+
+        def look() -> Diagnosis:
+            return diagnose(self.cell, self.keyring, home, party, self.cell.world.now)
+
+        write_ms: int = registry.model(target.device.spec.model).profile.keys.write_ms
+
+        def cure(target: Target) -> Steps[None]:
+            healed = yield from Healing(look, write_ms).steps(target)
+            if not healed.healed:
+                raise RefusedError("not-healed", healed.stopped)
+
+        return cure
+
+    # Heating
+
+    def harms(self) -> list[SwitchHarm]:
+        """What became of the heating of each home, from the first midnight until now."""
+        found = []
+        now = self.cell.world.now
+        for number in self._members:
+            home = self._estate.installation(number)
+            if home.wiring is not None:
+                found += of_home(self.cell, home, self._estate.start, now)
+                if not self.cell.world.is_up(number):
+                    self.cell.sleep(number)
+        return found
+
     def work(self, day: int, commands: Sequence[tuple[Instant, int, int, Command]]) -> int:
         """Run a day of errands; at their instants, people do things to devices. How many homes have jobs left."""
         world = self.cell.world
@@ -118,9 +177,12 @@ class ScenarioCell(CellCampaign):
         record = self._estate.smso(self.cell.home(installation))
         targets = self.keyring.targets(record)
         target = next((each for each in targets if each.party is job.party), targets[0])
+        asked: Request | None = None
+        enters = True
         if job.request == ROTATE:
             errand: Errand = new_keys
-            asked = None
+        elif job.request == HEAL:
+            errand, enters = self._cure(target), False
         else:
             asked = self.front.begin(job.request, installation, job.arguments, device=job.party.name.lower())
             if asked.response is not None or asked.errand is None:
@@ -128,7 +190,9 @@ class ScenarioCell(CellCampaign):
                 return None
             errand = asked.errand
         inbox = self._inbox(installation, targets)
-        visit = Visit(target, targets[0].session.server_sap, inbox, self._settings.takeover.rouse, errand)
+        visit = Visit(
+            target, targets[0].session.server_sap, inbox, self._settings.takeover.rouse, errand, enters=enters
+        )
         conversation = Conversation(inbox.hear, lambda: self._visited(installation, job, visit, conversation, asked))
         return conversation, conversation.run(visit.script(), now)
 
@@ -167,7 +231,9 @@ class ScenarioCell(CellCampaign):
         """A job is done, or given up."""
         self._tries.pop(installation, None)
         if problem is None:
-            self._done += 1
+            self._done += job.request != HEAL
+        elif job.request == HEAL:
+            pass  # the healing's own check tells what is still ill
         else:
             self._failed.append(Finding(job.request, f"{job.party.name.lower()}: {problem}", installation))
         queue = self._jobs[installation]

@@ -7,8 +7,10 @@ there are any: shrinking begins with those.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from emulator.dcc.auxiliary_harm import report
+from emulator.dcc.casework import ELECTRICITY_ONLY
 from emulator.dcc.verdict import Verdict
-from emulator.scenario.facts import Facts, HomeEnd, Moment
+from emulator.scenario.facts import Diagnosed, Facts, HomeEnd, Moment
 from emulator.scenario.faultlist import Planned
 from emulator.scenario.reading import Read
 from emulator.scenario.report import Failure
@@ -18,8 +20,10 @@ from emulator.scenario.scenario import (
     Count,
     Exempt,
     Fired,
+    Harm,
     Healing,
     Notes,
+    Oracle,
     Requested,
     Scenario,
     Standing,
@@ -111,12 +115,60 @@ def _alerts(check: Alerts, facts: Facts, read: Read) -> Iterator[Failure]:
     yield from _off("alerts", check.count, facts.at(check.at).alerts, "alerts heard", (), ())
 
 
+def _oracle(check: Oracle, facts: Facts, read: Read) -> Iterator[Failure]:
+    moment = facts.at(check.at)
+    told = [each for each in moment.oracle if check.homes is None or each.installation in check.homes]
+    for kind in ("healthy", "recoverable", "reads-only", "unrecoverable"):
+        these = [each for each in told if each.kind == kind]
+        homes = sorted({each.installation for each in these})
+        others = sorted({each.installation for each in told} - set(homes))
+        why = f" ({these[0].device}: {these[0].reason})" if these else ""
+        wanted: Count | None = getattr(check, kind.replace("-", "_"))
+        yield from _off(f"oracle {kind}", wanted, len(these), f"devices {kind} by the oracle{why}", homes, others)
+    if check.agrees:
+        yield from _disagreements(moment, told)
+
+
+def _disagreements(moment: Moment, told: Sequence[Diagnosed]) -> Iterator[Failure]:
+    """Where verdicts do not bear the oracle out."""
+    by_home: dict[int, list[Diagnosed]] = {}
+    for each in told:
+        by_home.setdefault(each.installation, []).append(each)
+    lost, ill = [], []
+    for home, devices in sorted(by_home.items()):
+        end = moment.homes.get(home)
+        kinds = {each.kind for each in devices if end is None or end.cause != ELECTRICITY_ONLY or each.device != "gas"}
+        if end is not None and end.verdict is Verdict.UNRECOVERABLE and not kinds & {"reads-only", "unrecoverable"}:
+            lost.append(home)
+        if end is not None and end.verdict is Verdict.MIGRATED and kinds != {"healthy"}:
+            ill.append(home)
+    if lost:
+        yield Failure("oracle given up", "given up as unrecoverable, though the oracle sees a way back", tuple(lost))
+    if ill:
+        yield Failure("oracle migrated", "migrated, though the oracle calls a device not healthy", tuple(ill))
+
+
+def _harm(check: Harm, facts: Facts, read: Read) -> Iterator[Failure]:
+    harms = facts.at(check.at).harms
+    found = report(harms)
+    worst = [number for number, _, _ in found.worst]
+    yield from _off("harm cold", check.cold, found.cold, "homes that were cold", worst, ())
+    for name, hours in (("lost", found.lost_h), ("gained", found.gained_h)):
+        wanted: tuple[float, ...] | None = getattr(check, f"{name}_h")
+        if wanted is not None and not wanted[0] <= hours <= wanted[1]:
+            way = "too few" if hours < wanted[0] else "too many"
+            text = f"hours of heating {name}: {hours:.2f}, expected {wanted[0]:g} to {wanted[1]:g}"
+            yield Failure(f"harm {name}: {way}", text, tuple(sorted(worst)))
+
+
 _EVALUATE: Final[dict[type[Check], Callable[[Any, Facts, Read], Iterator[Failure]]]] = {
     Verdicts: _verdicts,
     Fired: _fired,
     Notes: _notes,
     Requested: _requested,
     Alerts: _alerts,
+    Oracle: _oracle,
+    Harm: _harm,
 }
 
 

@@ -1,13 +1,14 @@
 """What a run brought, in one shape for virtual time and live: what the checks look at.
 
 A `Moment` is how things stand at an instant: after the trouble, or at the end. `Facts` are both, and what was looked
-for once: standing checks, the oracle's classes, harm.
+for over the whole run: standing checks, and whom each fault struck.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from emulator.dcc.auxiliary_harm import SwitchHarm
 from emulator.dcc.verdict import Verdict
 
 
@@ -32,10 +33,21 @@ class Finding:
     installation: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Diagnosed:
+    """What the oracle says of one device: its class, why, and what an engineer must do ("" for nothing)."""
+
+    installation: int
+    device: str
+    kind: str
+    reason: str
+    advice: str
+
+
 @dataclass(slots=True)
 class Moment:
     """How things stand. `counts`: notes by kind; `done`: wishes that were carried out; `failed`: those that were not,
-    after all attempts; `fired`: fault number to how often it struck."""
+    after all attempts; `fired`: fault number to how often it struck; `oracle`, `harms`: filled where a check asks."""
 
     homes: dict[int, HomeEnd] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -43,6 +55,8 @@ class Moment:
     done: int = 0
     failed: list[Finding] = field(default_factory=list)
     alerts: int = 0
+    oracle: list[Diagnosed] = field(default_factory=list)
+    harms: list[SwitchHarm] = field(default_factory=list)
 
     def add(self, other: "Moment") -> None:
         """Take in what another cell brought."""
@@ -82,7 +96,7 @@ def _sum(sums: dict[Any, int], more: dict[Any, int]) -> None:
 @dataclass(slots=True)
 class Facts:
     """All that a run brought. `objections`: where ledger, audit and delivery log differ; `struck`: fault number to the
-    homes it met; `oracle` and `harm` None where nobody asked."""
+    homes it met."""
 
     installations: int
     trouble: Moment
@@ -90,8 +104,6 @@ class Facts:
     findings: list[Finding] = field(default_factory=list)
     objections: list[str] = field(default_factory=list)
     struck: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    oracle: Any = None
-    harm: Any = None
 
     def at(self, moment: str) -> Moment:
         """The moment of that name."""

@@ -119,6 +119,10 @@ class Requests(Campaign, frozen=True, kw_only=True, tag="requests"):
 class Evening(Campaign, frozen=True, kw_only=True, tag="evening"):
     """Switch every five-terminal home's auxiliary loads in one evening: "on" or "off" for `minutes`."""
 
+    opens: Annotated[time, Meta(tz=False)] = time(17)
+    open_s: Annotated[int, Meta(ge=1, le=86_400)] = 14_400
+    attempts: Annotated[int, Meta(ge=1, le=20)] = 2
+    retry_s: Annotated[int, Meta(ge=1, le=604_800)] = 1_200
     state: Literal["on", "off"] = "on"
     minutes: Annotated[int, Meta(ge=1, le=1_440)] = 60
     homes: Homes | None = None
@@ -208,9 +212,11 @@ class Alerts(Check, frozen=True, kw_only=True, tag="alerts"):
 
 class Oracle(Check, frozen=True, kw_only=True, tag="oracle"):
     """How many keyed devices are in which class by the oracle. `homes`: only these; else those that were not migrated,
-    and a sample of the others. `agrees`: whether the verdicts must bear the oracle out."""
+    and a `sample` of the others. `agrees`: the verdicts must bear the oracle out: a home is given up as unrecoverable
+    only where a device of it cannot be given keys any more, and every device of a migrated home is healthy."""
 
     homes: Homes | None = None
+    sample: Annotated[int, Meta(ge=0, le=100_000)] = 20
     healthy: Count | None = None
     recoverable: Count | None = None
     reads_only: Count | None = None
@@ -219,8 +225,8 @@ class Oracle(Check, frozen=True, kw_only=True, tag="oracle"):
 
 
 class Harm(Check, frozen=True, kw_only=True, tag="harm"):
-    """Heating by auxiliary switches, over the whole run: homes that had less than they should, hours lost and gained,
-    all homes together."""
+    """Heating by auxiliary switches, from the first midnight to the moment looked at: how many homes were cold (hours
+    enough lost on a switch, see `dcc/auxiliary_harm`), hours lost and gained, all switches together."""
 
     cold: Count | None = None
     lost_h: Hours | None = None
@@ -248,10 +254,12 @@ class Exempt(Strict, frozen=True, kw_only=True):
 
 
 class Healing(Strict, frozen=True, kw_only=True):
-    """After the trouble: faults are cleared but for those of these names (`keep`), what is not migrated is tried anew,
-    and then every home must be migrated and audited, but for exceptions."""
+    """After the trouble: faults are cleared but for those of these names (`keep`); with `oracle` what can be saved by
+    its lights is saved by the commands it proposes; what is not migrated is tried anew. Then every home must be
+    migrated and audited, but for exceptions."""
 
     keep: tuple[str, ...] = ()
+    oracle: bool = False
     campaign: Migrate = Migrate()
     exempt: tuple[Exempt, ...] = ()
 

@@ -17,10 +17,12 @@ from emulator.dcc.cell_campaign import CellCampaign
 from emulator.dcc.host import CampaignHost, CellEnd, HostOptions
 from emulator.dcc.ledger import totals
 from emulator.dcc.mcc import ControlCentre, Gate, Pacing
+from emulator.dcc.verdict import Verdict
 from emulator.errors import UsageError
 from emulator.fleet.estate import Estate
 from emulator.fleet.recipe import DEVICE_NAMES
 from emulator.fleet.shards import Shards, quiet_collector
+from emulator.kernel import chance
 from emulator.kernel.effects import Instant
 from emulator.kernel.journal import combined_digest
 from emulator.kernel.machine import Party
@@ -33,7 +35,7 @@ from emulator.scenario.facts import Facts, Finding, Moment
 from emulator.scenario.faultlist import Planned
 from emulator.scenario.reading import Read
 from emulator.scenario.report import Report
-from emulator.scenario.scenario import Campaign, Evening, Migrate, Pass, Requests, Rotate, Step
+from emulator.scenario.scenario import Campaign, Evening, Harm, Migrate, Oracle, Pass, Requests, Rotate, Step
 from emulator.scenario.settings import laid_over
 from emulator.scenario.wishes import ROTATE, Job, command_of
 
@@ -135,22 +137,50 @@ class Run:
         for index, step in enumerate(self._read.scenario.campaigns):
             self.all("arm", index, self.day)
             self._step(step, index)
-        return self._moment()
+        return self._moment("trouble")
 
     def heal(self) -> Moment:
         """The healing, if there is one; how things stand then."""
         healing = self._read.scenario.healing
         if healing is not None:
             self._progress("healing")
+            campaign = healing.campaign
             self.all("clear", healing.keep)
-            self._migrate(healing.campaign, f"{self._read.where}: healing.campaign.settings", anew=True)
-        return self._moment()
+            if healing.oracle:
+                at = self._estate.start + self.day * DAY + of_day(campaign.opens)
+                self.all("prescribe", at, campaign.attempts, campaign.retry_s * SECOND)
+                self._work([], [], 1)
+            self._migrate(campaign, f"{self._read.where}: healing.campaign.settings", anew=True)
+        return self._moment("end")
 
-    def _moment(self) -> Moment:
+    def _moment(self, at: str) -> Moment:
         found = Moment()
         for part in self.all("moment").values():
             found.add(part)
+        checks = [check for check in self._read.scenario.checks if check.at == at]
+        homes: set[int] = set()
+        for check in checks:
+            if isinstance(check, Oracle):
+                homes |= self._sample(found, check.sample) if check.homes is None else set(check.homes)
+        if homes:
+            self._progress("asking the oracle")
+            by_cell: dict[int, list[int]] = {}
+            for home in sorted(homes):
+                by_cell.setdefault(self._estate.cell_of(home), []).append(home)
+            asked = {cell: (mine,) for cell, mine in by_cell.items()}
+            found.oracle = [each for told in self._shards.ask("diagnose", asked).values() for each in told]
+        if any(isinstance(check, Harm) for check in checks):
+            found.harms = [each for told in self.all("harms").values() for each in told]
         return found
+
+    def _sample(self, moment: Moment, count: int) -> set[int]:
+        """The homes that were not migrated, and `count` of the others, by the seed."""
+        ends = moment.homes.values()
+        ill = {end.installation for end in ends if end.verdict is not Verdict.MIGRATED}
+        others = sorted(
+            (chance.bits(self._estate.seed, "scenario.oracle", home), home) for home in moment.homes if home not in ill
+        )
+        return ill | {home for _, home in others[:count]}
 
     def _step(self, step: Step, index: int) -> None:
         where = f"{self._read.where}: campaigns[{index}]"
@@ -181,9 +211,7 @@ class Run:
     def _plan(self, step: Rotate | Requests | Evening) -> tuple[list[Job], Commands]:
         if isinstance(step, Requests):
             return self._wishes(step)
-        if isinstance(step, Evening):
-            raise UsageError("an evening is not run here")
-        return self._rotations(step), []
+        return (self._switchings(step) if isinstance(step, Evening) else self._rotations(step)), []
 
     def _wishes(self, step: Requests) -> tuple[list[Job], Commands]:
         jobs: list[Job] = []
@@ -207,6 +235,16 @@ class Run:
             if self._takes_part(home)
             for party in self._devices(home, parties)
         ]
+
+    def _switchings(self, step: Evening) -> list[Job]:
+        request = "7.5" if step.state == "on" else "7.6"
+        found = []
+        for home in range(self._estate.installations) if step.homes is None else step.homes:
+            wiring = self._estate.installation(home).wiring if self._takes_part(home) else None
+            for switch in range(1, 0 if wiring is None else wiring.switches + 1):
+                arguments = {"switch": switch, "minutes": step.minutes}
+                found.append(Job(switch, home, Party.ELECTRICITY, self._start(step, home), request, arguments))
+        return found
 
     def _devices(self, home: int, parties: Sequence[Party]) -> list[Party]:
         installation = self._estate.installation(home)

@@ -24,6 +24,8 @@ from emulator.scenario.scenario import Wish
 
 ROTATE: Final = "rotate-keys"
 """Not a service, but asked for like one."""
+HEAL: Final = "heal"
+"""What the oracle proposes for a device; asked for by the healing."""
 
 
 def _verb(kind: type) -> str:
