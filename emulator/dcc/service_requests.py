@@ -4,7 +4,8 @@ Checks stand in the order of the response codes (INFERENCE from their numbering)
 the device exists (E19), its status allows it (E5), the certificate that signed is the notified one (E4), the service
 fits the device (E11), and the core release of the estate has the capability (E11 where the inventory says no, an S1SP
 alert where the S1SP does). Only then is anything sent, in one visit: the hub is roused, an association opened, the
-steps taken, the effect read back.
+steps taken, the effect read back. What may touch a supply is countersigned on its way out or stops there, before any
+device hears of it (`headend/dual_control.py`).
 
 A verdict is `success`, `failed` (somebody said no, and who and why is told) or `timeout` (nobody knows): the first two
 rest on an answer, the last on the want of one. Its virtual latency runs from the request to the verdict. An answer that
@@ -43,6 +44,9 @@ PARTIES: Final = {name: party for party, name in NAMES.items()}
 
 S1SP_ALERT: Final = "N55"
 """The DCC alert that carries an S1SP alert. ASSUMED, from the order in which the schema lists them."""
+
+DUAL_CONTROL: Final = "dual-control"
+"""How the reason of a request begins that nobody countersigned (`headend/dual_control.py`)."""
 
 _NETWORK_ROLES: Final = frozenset({"ED", "GT"})
 _SUPPLIER_ROLES: Final = frozenset({"IS", "GS"})
@@ -201,7 +205,8 @@ class Front:
             return self._close(job, "timeout", code, reason, str(error), {}, _debug(position, 0, str(error)))
         reason, detail, result = _words(error)
         debug = _debug(position, result, detail or reason)
-        return self._close(job, "failed", "I0" if job.course is not None else S1SP_ALERT, reason, detail, {}, debug)
+        from_device = job.course is not None and not reason.startswith(DUAL_CONTROL)
+        return self._close(job, "failed", "I0" if from_device else S1SP_ALERT, reason, detail, {}, debug)
 
     def give_up(self, job: Job, why: str) -> Response:
         """Nobody waits any more: a verdict all the same."""
@@ -353,6 +358,8 @@ def _words(error: EmulatorError) -> tuple[str, str, int]:
         except ValueError:
             name = f"result-{detail}"
         return name, f"the device says no: {name}", detail
+    if reason == DUAL_CONTROL:
+        return f"{DUAL_CONTROL}-{detail}", f"the command was not countersigned: {detail}", 0
     if reason in (NOT_OFFERED, NOT_EFFECTED):
         return reason, str(detail), 0
     return reason, "" if detail is None else str(detail), detail if isinstance(detail, int) else 0
