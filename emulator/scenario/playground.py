@@ -36,6 +36,7 @@ from emulator.headend.alerts import Alert, Inbox
 from emulator.headend.conversation import Conversation
 from emulator.headend.dual_control import Approvals
 from emulator.headend.keyring import Keyring, Patience, Target
+from emulator.headend.policy import CustodySettings
 from emulator.headend.rotation import rotate
 from emulator.headend.rouse import RouseSettings
 from emulator.headend.session import Steps
@@ -69,7 +70,10 @@ class Playground:
         air: AirProfile | None = None,
         front: FrontSettings | None = None,
         watch: bool = True,
+        custody: CustodySettings | None = None,
     ) -> None:
+        self.custody = custody
+        """How keys are kept, changed and rescued; None: as is sensible."""
         self.watch = EstateWatch(approvals=Approvals()) if watch else None
         """Who writes down what the head end does wrong; None: nobody."""
         self.estate = open_estate(estate, seed, installations) if isinstance(estate, str) else estate
@@ -272,7 +276,7 @@ class _PlayCell:
         estate = world.estate
         self.cell = Cell(estate, number, self, link=link, profile=profile, air=air, sink=world.entries.append)
         secret = derive.key(b"head end", "playground", estate.name, estate.seed)
-        self.keyring = Keyring(secret, self.cell.members, Patience())
+        self.keyring = Keyring(secret, self.cell.members, Patience(), world.custody)
         self.keyring.attend(self.cell)
         if world.watch is not None:
             self.cell.attend(world.watch.over(self.cell, self.keyring))
