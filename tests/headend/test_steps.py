@@ -240,6 +240,17 @@ def test_firmware_is_sent_verified_and_run(home: Home) -> None:
     assert home.request("11.2").payload["version"] == "03.25"
 
 
+def test_an_activation_can_wait_for_its_time(world: Playground, home: Home) -> None:
+    """The device does it by itself, with nobody talking to it."""
+    assert home.request("11.1", version="03.25").success
+    planned = home.request("11.3", version="03.25", in_minutes=90)
+    assert planned.success
+    assert planned.payload["activates"].startswith("2020-03-02T01:3")
+    assert home.request("11.2").payload["version"] == "03.24"
+    world.run_for(minutes=95)
+    assert home.request("11.2").payload["version"] == "03.25"
+
+
 def test_lost_blocks_are_sent_again(world: Playground, home: Home) -> None:
     """Every fifth frame of some is lost; the device's own list says which blocks are missing."""
     home.request("11.2")

@@ -15,9 +15,10 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from emulator.codecs.action import ActionResult, MethodRef
-from emulator.codecs.axdr import double_long_unsigned, integer, octet_string, structure
+from emulator.codecs.axdr import array, double_long_unsigned, integer, octet_string, structure
 from emulator.codecs.get import AttributeRef
 from emulator.crypto import derive
+from emulator.dlms import moment
 from emulator.dlms.classes.image_transfer import (
     ACTIVATED,
     ACTIVATING,
@@ -26,12 +27,13 @@ from emulator.dlms.classes.image_transfer import (
     VERIFYING,
     image_digest,
 )
+from emulator.dlms.classes.single_action_schedule import execution_time
 from emulator.dlms.cosem import obis
 from emulator.headend import services
 from emulator.headend.conversation import Rest
 from emulator.headend.session import RefusedError, Steps
 from emulator.headend.steps.course import NOT_EFFECTED, Course, Payload, not_offered
-from emulator.kernel.time import SECOND
+from emulator.kernel.time import SECOND, utc
 
 _IMAGE: Final = obis("0-0:44.0.0")
 _BITMAP: Final = AttributeRef(18, _IMAGE, 3)
@@ -41,6 +43,8 @@ _INITIATE: Final = MethodRef(18, _IMAGE, 1)
 _BLOCK: Final = MethodRef(18, _IMAGE, 2)
 _VERIFY: Final = MethodRef(18, _IMAGE, 3)
 _ACTIVATE: Final = MethodRef(18, _IMAGE, 4)
+
+_SCHEDULE: Final = AttributeRef(22, obis("0-0:15.0.2"), 4)
 
 ROUNDS: Final = 4
 """How often missing blocks are sent again. ASSUMED."""
@@ -66,9 +70,11 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """The version that is expected to run afterwards."""
+    """The version that is expected to run afterwards. `in_minutes`: the device activates by its own clock so many
+    minutes from now (0: at once)."""
 
     version: Version
+    in_minutes: Annotated[int, Meta(ge=0, le=527_040, description="minutes")] = 0
 
 
 def image_of(version: str, size: int) -> bytes:
@@ -122,12 +128,18 @@ def update(course: Course, asked: Update) -> Steps[Payload]:
 
 
 def activate(course: Course, asked: Activation) -> Steps[Payload]:
-    """11.3: run the verified image, and see that its version runs."""
+    """11.3: run the verified image, and see that its version runs; or have the device do so at a time (class 22), and
+    see that it is planned."""
     ready = yield from course.get(_TO_ACTIVATE)
     versions = [bytes(each.value[1].value).decode("ascii", "replace") for each in ready.value]
     if asked.version not in versions:
         stands = f"version {', '.join(versions)} stands ready" if versions else "no verified image stands ready"
         raise RefusedError("no-image", stands)
+    if asked.in_minutes:
+        at = course.now + asked.in_minutes * 60 * SECOND
+        when = execution_time(moment.encode_time(at), moment.encode_date(at))
+        yield from course.written(_SCHEDULE, array((when,)), "the time of activation read back is another")
+        return {"version": asked.version, "activates": utc(at).isoformat(timespec="seconds")}
     doubt = yield from _patiently(course, _ACTIVATE)
     session = course.target.session
     session.client.associated = False  # the device has started anew
