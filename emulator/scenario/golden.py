@@ -185,8 +185,8 @@ def certain(name: str, case: Case) -> Fault | None:
     return catalogue.make(name, settings, f"the example of fault {name}")
 
 
-def run(case: Case, fault: str = NONE) -> Cell:
-    """Play one cell."""
+def run(case: Case, fault: str = NONE, look: Callable[[Playground], None] | None = None) -> Cell:
+    """Play one cell. `look` is shown the world it was played in, afterwards."""
     made = None if fault == NONE else certain(fault, case)
     if fault != NONE and (made is None or why_not(case, made)):
         return Cell(case.ask.service, case.device, fault, NOT_TRIED, "", "", "", "", "")
@@ -203,6 +203,8 @@ def run(case: Case, fault: str = NONE) -> Cell:
     world.run_for(minutes=ASLEEP_AFTER_MINUTES)
     injected = world.inject(made, may_stay_quiet=True) if made is not None else None
     response = _ask(home, case.ask)
+    if look is not None:
+        look(world)
     return Cell(
         case.ask.service,
         case.device,

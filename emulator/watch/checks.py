@@ -60,15 +60,18 @@ _TOLD: Final = frozenset(kind for kinds in EVIDENCE.values() for kind in kinds)
 
 
 class Movements:
-    """What the journal says of contacts: where supply contacts were last moved to, and the causes of movements."""
+    """What the journal says of contacts: where supply contacts were last moved to, and the causes of movements; and of
+    service requests: how many verdicts each had."""
 
-    __slots__ = ("last", "told")
+    __slots__ = ("last", "told", "verdicts")
 
     def __init__(self) -> None:
         self.last: dict[tuple[int, int], int] = {}
         """(installation, party) -> state of the supply contact."""
         self.told: set[tuple[int, str]] = set()
         """(installation, kind of note)."""
+        self.verdicts: dict[tuple[int, int], int] = {}
+        """(installation, number of a service request that was begun) -> verdicts."""
 
     def take(self, entry: Entry) -> None:
         """A journal sink."""
@@ -78,6 +81,12 @@ class Movements:
                 self.last[entry.installation, entry.party] = int(entry.detail[1])
         elif kind in _TOLD:
             self.told.add((entry.installation, kind))
+        elif kind == "request.begun":
+            self.verdicts[entry.installation, int(entry.detail[0])] = 0
+        elif kind == "request.ended":
+            request = (entry.installation, int(entry.detail[0]))
+            if request in self.verdicts:
+                self.verdicts[request] += 1
 
 
 @dataclass(slots=True)
@@ -137,7 +146,12 @@ _KEYED_PARTIES: Final = (Party.HUB, Party.ELECTRICITY, Party.GAS)
 
 
 def one_verdict_each(context: Context) -> Iterable[Finding]:
-    """Every case that was begun and is not under way has ended in exactly one verdict."""
+    """Every case and every service request that was begun and is not under way has ended in exactly one verdict."""
+    if context.movements is not None:
+        running = context.cell.desk.running
+        for (number, request), verdicts in context.movements.verdicts.items():
+            if verdicts != 1 and not (verdicts == 0 and (number in running or number in context.open)):
+                yield Finding("one-verdict-each", number, "", f"service request {request} has {verdicts} verdicts")
     columns = context.cell.rows.columns()
     first = context.cell.members.start
     for place in (columns["attempts"] > 0).nonzero()[0].tolist():

@@ -7,6 +7,7 @@ import pytest
 from emulator.dcc.auxiliary_release import AuxiliarySettings
 from emulator.dcc.s1sp import certificate_id
 from emulator.dcc.service_requests import FrontSettings
+from emulator.kernel.effects import Note
 from emulator.kernel.machine import Party
 from emulator.scenario.playground import Home, Playground
 
@@ -149,6 +150,19 @@ def test_each_request_is_noted_once_and_ends_once() -> None:
         assert (world.front.begun, world.front.ended, world.front.open) == (5, 5, {})
         digests.add(world.digest())
     assert len(digests) == 1
+
+
+def test_a_request_without_a_verdict_is_found_by_the_standing_check() -> None:
+    """One that somebody began and never ended, and one that ended twice."""
+    world, home = played()
+    assert home.request("7.4").success
+    assert world.check("one-verdict-each") == []
+    job = world.front.begin("7.4", HOME, {})
+    assert ["0 verdicts" in each.what for each in world.check("one-verdict-each")] == [True]
+    world.front.give_up(job, "a test")
+    assert world.check("one-verdict-each") == []
+    world.front.place.tell(HOME, Note("request.ended", (job.number, "7.4", "success", "I0", "")))
+    assert ["2 verdicts" in each.what for each in world.check("one-verdict-each")] == [True]
 
 
 def test_a_request_that_is_given_up_has_its_verdict_too() -> None:

@@ -13,6 +13,7 @@ from emulator.errors import InputError
 from emulator.faults import catalogue
 from emulator.headend.steps import SERVICES
 from emulator.scenario import golden
+from emulator.scenario.playground import Playground
 
 KEPT = resources.fixture(TABLE)
 
@@ -35,6 +36,19 @@ def test_without_a_fault_everything_works(kept: dict[Any, golden.Cell]) -> None:
     cells = list(golden.table(columns=[golden.NONE]))
     assert golden.differences(kept, cells) == []
     assert [cell.service for cell in cells if cell.verdict != "success"] == ["6.14.2"]
+
+
+@pytest.mark.parametrize("case", golden.CASES, ids=lambda case: case.title)
+def test_no_standing_check_objects_to_a_service(case: golden.Case) -> None:
+    """Counters, dual control, relays, verdicts: our own head end does nothing that it would list in another's. But for
+    the hazard itself: a tariff of other hours moves the heating, and that is told of whoever loads it."""
+    allowed = {"heating-times-moved"} if case.ask.service == "1.1.1" else set()
+
+    def look(world: Playground) -> None:
+        assert {violation.kind for violation in world.violations} == allowed
+        assert {finding.check for finding in world.check()} == ({"no-violation"} if allowed else set())
+
+    golden.run(case, look=look)
 
 
 @pytest.mark.parametrize("turn", range(3))
