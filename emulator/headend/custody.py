@@ -176,8 +176,10 @@ class DeviceCustody:
     __slots__ = (
         "_derived",
         "_losses",
+        "cleared",
         "data",
         "handed_over",
+        "in_hand",
         "installation",
         "keeper",
         "master",
@@ -202,6 +204,10 @@ class DeviceCustody:
         self.office = office or Office()
         self.public: Session | None = None
         """A way to the device without keys, where there is one."""
+        self.cleared: MethodRef | AttributeRef | None = None
+        """What was countersigned already and is about to be sent."""
+        self.in_hand: set[int] = set()
+        """Master generations that were acknowledged in this conversation: their keys are in its hands."""
         self.told: list[Note] = []
         """Notes of moves that were not put into the journal yet."""
         self._derived: dict[int, DeviceKeys] = {}
@@ -262,13 +268,22 @@ class DeviceCustody:
         return key
 
     def built_pair(self, generation: int) -> DeviceKeys:
-        """EK and AK that come of it when a generation is asked for: where one of the keepers does not know it, a pair
-        that no device holds."""
-        custody = self.data.custody
-        if custody.shared(generation):
+        """EK and AK that come of it when the keepers are asked for a generation in the ordinary way: where they do not
+        agree what is live, or one of them has lost it, a pair that no device holds."""
+        ours, theirs = self.data.custody.offered(generation)
+        if ours == theirs == generation:
             return self.data_keys(generation)
-        ours, theirs = custody.offered(generation)
         return self.keeper.data_keys(self.installation, self.party, ours, self.handed_over, other=theirs)
+
+    def built_master(self, generation: int) -> bytes:
+        """The same for the KEK; a candidate whose key is in hand since it was acknowledged is not asked for again.
+        Raises RefusedError when the old operator had none."""
+        ours, theirs = self.master.custody.offered(generation)
+        if generation in self.in_hand or ours == theirs == generation:
+            return self.master_key(generation)
+        key = self.keeper.master_key(self.installation, self.party, ours, self.handed_over, other=theirs)
+        assert key is not None, "of two shares a key can always be made"
+        return key
 
     # Losing
 
@@ -371,6 +386,8 @@ def candidate(device: DeviceCustody, hierarchy: Hierarchy) -> Steps[int]:
         yield from _waited_in_vain(device, "acknowledgement")
     change.move(Event.ACKNOWLEDGE)
     generation = change.custody.candidate
+    if hierarchy is Hierarchy.MASTER:
+        device.in_hand.add(generation)
     if haunted:
         yield from _forgetting(device, hierarchy, "acknowledged", generation)
     return generation
@@ -394,6 +411,7 @@ def promote(device: DeviceCustody, hierarchy: Hierarchy) -> Steps[None]:
             if (yield from _asked(device, Question("promote", keeper, hierarchy.name.lower()))).misses:
                 missed = keeper
     change.move(Event.PROMOTE, missed=missed)
+    device.in_hand.discard(generation)
     if haunted:
         yield from _forgetting(device, hierarchy, "promoted", generation)
 
@@ -401,6 +419,9 @@ def promote(device: DeviceCustody, hierarchy: Hierarchy) -> Steps[None]:
 def countersigned(device: DeviceCustody, reference: MethodRef | AttributeRef) -> Steps[None]:
     """Have a command countersigned when it has to be. Raises RefusedError "dual-control" with the reason; nothing was
     sent then."""
+    if device.cleared is reference:
+        device.cleared = None
+        return
     service = dual_control.service(reference)
     office = device.office
     if service is None or not office.control.needs(service):

@@ -131,5 +131,5 @@ class DualControl:
         return GRANTED
 
 
-COMMAND_S: Final = 120
+COMMAND_S: Final = 3_600
 """How long after it was countersigned a command may reach its device, for a watch. ASSUMED."""

@@ -164,12 +164,21 @@ class Custody:
         wanted = (memory[own], *(each for each in memory[own + 1 : own + _OWN] if each), 0)
         return tuple(dict.fromkeys(each for each in wanted if self.shared(each)))
 
+    @property
+    def agreed(self) -> bool:
+        """Whether both believe in the same live generation. What was handed over needs nobody's agreement."""
+        return not self._memory[self._own] or self._memory[self._own] == self._memory[self._other]
+
     def offered(self, generation: int) -> tuple[int, int]:
-        """(S1SP's, DCO's) generations of the shares they would give, when the builder asks for `generation`: a keeper
-        that does not know it gives the share of the one it believes live."""
+        """(S1SP's, DCO's) generations of the shares that make a message when nothing is amiss: for the live generation
+        either gives what it believes live itself, for any other the one that is asked for. A keeper that does not know
+        it gives the share of the one it believes live. (0, 0): what was handed over, which is whole."""
         memory, own, other = self._memory, self._own, self._other
+        if not generation:
+            return (0, 0)
         mine = generation if self._has(own, generation) else memory[own]
-        theirs = generation if self._has(other, generation) else memory[other]
+        by_name = generation != memory[own] and self._has(other, generation)
+        theirs = generation if by_name else memory[other]
         return (theirs, mine) if self._keeper.builder else (mine, theirs)
 
     def _has(self, at: int, generation: int) -> bool:

@@ -148,7 +148,9 @@ def _pairs(device: DeviceCustody, phase: Phase) -> list[Pair]:
         if not (policy.mixed and change.in_doubt and candidate in known and live in known):
             return []
         return [(candidate, live), (live, candidate)]
-    earlier = [each for each in known if each not in in_question] if policy.earlier else []
+    # A live generation that the keepers do not agree on was not truly tried: each gave the share of another.
+    tried = in_question if change.custody.agreed else in_question - {live}
+    earlier = [each for each in known if each not in tried] if policy.earlier else []
     if phase is Phase.EARLIER:
         return [(each, each) for each in earlier]
     if not policy.mixed:

@@ -30,6 +30,7 @@ from emulator.headend.custody import (
     Event,
     Office,
     candidate,
+    countersigned,
     cut_in,
     heard,
     promote,
@@ -111,6 +112,7 @@ def _rotated(session: Session, device: DeviceCustody) -> Steps[None]:
         yield from cut_in(device, session, "between-master-and-data")
         yield from _send_master(session, device)
         yield from settle_master(session, device)
+        yield from session.get(FIRST_READ)  # what proved it was a transfer of data keys
         yield Remark(
             Note(
                 "rotation.confirmed",
@@ -184,7 +186,7 @@ def _astray(session: Session, device: DeviceCustody) -> Steps[bool]:
     custody = device.master.custody
     for generation in device.known(Hierarchy.MASTER):
         if (yield from unwraps_under(session, device, generation)):
-            if generation == custody.live:
+            if generation == custody.live and custody.agreed:
                 return False
             device.master.move(Event.FOUND, generation=generation)
             yield Remark(Note("rotation.master-found", (int(device.party), generation)))
@@ -197,12 +199,15 @@ def _astray(session: Session, device: DeviceCustody) -> Steps[bool]:
 # Transfers
 
 
-def _send(session: Session, device: DeviceCustody, change: Change, transfer: Data) -> Steps[None]:
-    """One transfer; an impatient head end repeats it when nothing is heard."""
+def _send(session: Session, device: DeviceCustody, change: Change, transfer: Data, note: Note) -> Steps[None]:
+    """One transfer, noted when it goes out; an impatient head end repeats it when nothing is heard."""
     policy, office = device.office.settings.rotation, device.office
+    yield from countersigned(device, KEY_TRANSFER)  # else it would be in doubt though nothing was sent
     change.move(Event.SEND)
+    yield Remark(note)
     left = policy.again if policy.retry == "impatient" else 0
     while True:
+        device.cleared = KEY_TRANSFER
         try:
             yield from session.action(KEY_TRANSFER, transfer)
         except NoAnswerError:
@@ -227,12 +232,13 @@ def _send_master(session: Session, device: DeviceCustody) -> Steps[None]:
     found = False
     while True:
         generation = change.custody.candidate if change.in_doubt else (yield from candidate(device, Hierarchy.MASTER))
-        wrapping = device.master_key(change.custody.live)
-        yield Remark(Note("rotation.master-sent", (party, generation)))
+        wrapping = device.built_master(change.custody.live)
         transfer = transfer_of(wrapping, [(KEY_IDS["kek"], device.master_key(generation))])
         try:
-            yield from _send(session, device, change, transfer)
+            yield from _send(session, device, change, transfer, Note("rotation.master-sent", (party, generation)))
         except RefusedError as error:
+            if not change.in_doubt:
+                raise  # not even sent
             _failed(device, change, Event.DISPROVEN if _said_no(error) else Event.DOUBT)
             if not _said_no(error) or found:
                 raise
@@ -257,15 +263,17 @@ def _change_data(session: Session, device: DeviceCustody) -> Steps[None]:
         change.move(Event.DROP)  # one of the keepers has lost it: nobody can send it again
     generation = change.custody.candidate if change.in_doubt else (yield from candidate(device, Hierarchy.DATA))
     policy = device.office.settings.rotation
-    wrapping = device.master_key(master.custody.candidate if master.in_doubt else master.custody.live)
+    wrapping = device.built_master(master.custody.candidate if master.in_doubt else master.custody.live)
     wanted = device.data_keys(generation)
-    yield Remark(Note("rotation.data-sent", (int(device.party), generation)))
+    note = Note("rotation.data-sent", (int(device.party), generation))
     for part in _PARTS[policy.arrays]:
         before = session.keys
         assert before is not None, "the association stands under some pair"
         try:
-            yield from _send(session, device, change, _data_transfer(wrapping, wanted, part))
+            yield from _send(session, device, change, _data_transfer(wrapping, wanted, part), note)
         except (RefusedError, NoAnswerError) as error:
+            if not change.in_doubt:
+                raise  # not even sent
             if _said_no(error):
                 # It holds what this association stands under. A master key in doubt stays so: the next attempt asks.
                 whole = before == device.data_keys(change.custody.live)
@@ -278,18 +286,21 @@ def _change_data(session: Session, device: DeviceCustody) -> Steps[None]:
                 raise
             break
         after = DeviceKeys(wanted.ek if "ek" in part else before.ek, wanted.ak if "ak" in part else before.ak, None)
+        spent = session.next_counter if policy.counter_after is not None else 0
         lowest = session.begin_with(after)
+        if policy.counter_after is not None and "ek" in part:
+            session.restart_counter(policy.counter_after)
         try:
             yield from session.get(FIRST_READ)
         except (RefusedError, NoAnswerError):
             session.back_to(before, lowest)
+            if spent:
+                session.raise_counter(spent)
             if policy.candidates == "not-kept":
                 change.move(Event.DROP)
             raise
     else:
         yield from promote(device, Hierarchy.DATA)
-    if policy.counter_after is not None:
-        session.restart_counter(policy.counter_after)
     if master.in_doubt:
         yield from promote(device, Hierarchy.MASTER)
     yield Remark(Note("rotation.confirmed", (int(device.party), change.custody.live, master.custody.live)))

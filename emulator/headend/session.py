@@ -134,8 +134,15 @@ class Session:
         store.set_counters(context, tx=tx)
         return True
 
+    @property
+    def next_counter(self) -> int:
+        """The invocation counter of the next message."""
+        store, context = self._context()
+        return int(store.counters(context)[0])
+
     def restart_counter(self, first: int) -> None:
-        """Send from `first` on, though that may be lower. Only under an EK that was never sent under."""
+        """Send from `first` on, though that be lower: only when nothing was sent yet under the EK in use. Raises
+        UsageError otherwise, for no counter may come twice under one."""
         store, context = self._context()
         store.set_counters(context, tx=first)
 
