@@ -2,7 +2,8 @@
 
 `KeyWriter` is what a model's security setup asks (`KeyHabits`). On a sound device with sound habits it says "as usual"
 and is done. It acts in three cases: a fault strikes the writing; the model keeps a new master key in RAM until it
-is confirmed; the master key's slot takes its time to be rewritten.
+is confirmed; the master key's slot takes its time to be rewritten, and is disturbed meanwhile. That such writers exist
+is ASSUMED: how the one meter that is on record lost its master key was never published.
 
 A slot that lost its key is known by a mask of the security setup's own memory, and its key in the context store is
 replaced by noise, so that nothing opens under it; a lost master key is none at all. A new master key in RAM is the one
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Final, cast
 from devices.common.key_slots import KEY_IDS, Fate, KeyMemory, Slot, fates, key_names, ordered, plan
 from devices.common.profile import Keys, Profile
 from devices.common.victim import force_counters
-from emulator.codecs.axdr import Data, long64, octet_string, structure, unsigned
+from emulator.codecs.axdr import Data, boolean, long64, octet_string, structure, unsigned
 from emulator.crypto import derive
 from emulator.crypto.layout import KEY_BYTES, LINE_BYTES
 from emulator.dlms.classes.security_setup import AK, BROADCAST_KEY, EK, KEK, SecuritySetup, wipe
@@ -32,10 +33,9 @@ if TYPE_CHECKING:
 
 _LOST: Final = -3
 """Mask of the key ids whose slots hold no key, and `_LOCKED`."""
-_UNCONFIRMED: Final = -4
-"""{old master key wrapped under the new one, when that was accepted}."""
-_WRITING: Final = -5
-"""When the slot of the master key began to be rewritten."""
+_IN_RAM: Final = -4
+"""{the key in the slot, wrapped under the one in use; since when; whether that was confirmed} of a master key that is
+not written yet. Confirmed, the instant is that of the last transfer."""
 _LOCKED: Final = 0x80
 _AS_WRITTEN: Final = Written()
 
@@ -64,8 +64,14 @@ class KeyWriter:
     # What the security setup asks
 
     def arrives(self, setup: SecuritySetup, device: Device, index: int, now: Instant) -> None:
-        if self._by_itself and device.deviations:
-            self.settle(setup, device, index, now)
+        if not self._by_itself or not device.deviations:
+            return
+        self.settle(setup, device, index, now)
+        waiting = setup.recall(device, _IN_RAM)
+        if self._erased(waiting, now):
+            device.pending.append(partial(self._overrun, setup, device, index, now))
+        elif waiting is not None and waiting.value[2].value:  # no quiet yet for the writer
+            setup.remember(device, _IN_RAM, structure((waiting.value[0], long64(now), boolean(True))))
 
     def accepts(self, device: Device, key_ids: tuple[int, ...], now: Instant) -> int | None:
         own = _own(device)
@@ -97,25 +103,29 @@ class KeyWriter:
         self, setup: SecuritySetup, device: Device, index: int, keys: dict[int, bytearray], now: Instant
     ) -> None:
         """Everything that is done for a transfer after its answer was made."""
-        self._take_over_writer(setup, device, index, keys, now)
-        confirms = self._by_itself and setup.recall(device, _UNCONFIRMED) is not None
-        in_ram = keys.pop(KEK) if KEK in keys and self.keys.volatile_until_confirmed else None
-        written = ordered(self.keys, (*keys, KEK) if confirms else keys)
+        if not device.store.state(index).has_master:  # lost just now: nothing that is kept under it can be written
+            wipe({key_id: keys.pop(key_id) for key_id in (KEK, BROADCAST_KEY) if key_id in keys})
+        waiting = setup.recall(device, _IN_RAM) if self._by_itself else None
+        confirms = waiting is not None and not waiting.value[2].value
+        in_ram = keys.pop(KEK) if KEK in keys and self._by_itself else None
+        at_once = in_ram is not None and not self.keys.volatile_until_confirmed
+        written = ordered(self.keys, (*keys, KEK) if confirms or at_once else keys)
         outcome = self._ask(setup, device, written, now) if written else _AS_WRITTEN
         if outcome.cut is not None:
-            if in_ram is not None:
+            if in_ram is not None and at_once:
+                keys[KEK] = in_ram
+            elif in_ram is not None:
                 wipe({KEK: in_ram})
             self._cut(setup, device, index, keys, written, outcome.cut, now)
             return
         for key_id in ordered(self.keys, keys):
             setup.commit(device, index, key_id, keys[key_id], now, False if outcome.keeps_counters else None)
             self._unmark(setup, device, key_id)
-        if confirms:
-            setup.remember(device, _UNCONFIRMED, None)
-        if KEK in written and self.keys.write_ms and self.keys.slots == 1:
-            setup.remember(device, _WRITING, long64(now))
-        if in_ram is not None:
+        if in_ram is not None:  # one that was confirmed before is written now: memory has room for one
             self._keep_in_ram(setup, device, index, in_ram, now)
+        elif waiting is not None:
+            kept = structure((waiting.value[0], long64(now), boolean(True)))
+            setup.remember(device, _IN_RAM, kept if self.keys.write_ms else None)
         if outcome.tx is not None or outcome.rx is not None:
             force_counters(device.store, index, tx=outcome.tx, rx=outcome.rx)
 
@@ -160,7 +170,7 @@ class KeyWriter:
                 self.lose(setup, device, index, key_id, now, noticed=fate is Fate.CORRUPT)
             elif key_id not in keys:
                 if fate is Fate.NEW:
-                    setup.remember(device, _UNCONFIRMED, None)
+                    setup.remember(device, _IN_RAM, None)
             elif fate is Fate.NEW:
                 setup.commit(device, index, key_id, keys[key_id], now)
                 self._unmark(setup, device, key_id)
@@ -170,53 +180,59 @@ class KeyWriter:
     # A master key in RAM, and a slot that is being rewritten
 
     def _keep_in_ram(self, setup: SecuritySetup, device: Device, index: int, new: bytearray, now: Instant) -> None:
-        """Take a master key into use in RAM alone; the one in the slot is remembered, wrapped under it."""
+        """Take a master key into use in RAM alone; the one in the slot is remembered, wrapped under it. One that was in
+        RAM before and confirmed counts as written: this one would not have been taken before that."""
         blob = device.store.export(index)
         old = blob[LINE_BYTES : LINE_BYTES + KEY_BYTES]
         setup.commit(device, index, KEK, new, now)
-        setup.remember(device, _UNCONFIRMED, structure((octet_string(device.store.wrap(index, old)), long64(now))))
-        device.note("keys.unconfirmed", setup.client_sap)
+        confirmed = not self.keys.volatile_until_confirmed
+        wrapped = octet_string(device.store.wrap(index, old))
+        setup.remember(device, _IN_RAM, structure((wrapped, long64(now), boolean(confirmed))))
+        if not confirmed:
+            device.note("keys.unconfirmed", setup.client_sap)
         blob[:] = bytes(len(blob))
         old[:] = bytes(len(old))
 
-    def _take_over_writer(
-        self, setup: SecuritySetup, device: Device, index: int, keys: dict[int, bytearray], now: Instant
-    ) -> None:
-        """A transfer within the time the master key's slot is rewritten: it takes the writer's only buffer, and with
-        it the master key. What else it carries is written; a master key is not, as its slot is not whole."""
-        if not self._by_itself or setup.recall(device, _WRITING) is None:
-            return
-        if KEK in keys:
-            wipe({KEK: keys.pop(KEK)})
+    def _overrun(self, setup: SecuritySetup, device: Device, index: int, now: Instant) -> None:
+        """A transfer came while the only slot of the master key was being rewritten, and took the writer's buffer,
+        whatever came of it: the slot is left as it is."""
         device.note("keys.writer-overrun", setup.client_sap)
-        self.lose(setup, device, index, KEK, now, noticed=True)
+        self.lose(setup, device, index, KEK, now, noticed=self.keys.checksum)
+
+    def _erased(self, waiting: Data | None, now: Instant) -> bool:
+        """Whether the writer is at work on the only slot of the master key."""
+        if waiting is None or not waiting.value[2].value or self.keys.slots == 2:
+            return False
+        return bool(now >= waiting.value[1].value + self.keys.write_idle_ms * MILLISECOND)
 
     def settle(self, setup: SecuritySetup, device: Device, index: int, now: Instant) -> None:
         """Do what fell due: a slot is written, a master key that nobody confirmed lapses."""
-        begun = setup.recall(device, _WRITING)
-        if begun is not None and now >= begun.value + self.keys.write_ms * MILLISECOND:
-            setup.remember(device, _WRITING, None)
-        waiting = setup.recall(device, _UNCONFIRMED)
-        if waiting is not None and now >= waiting.value[1].value + self.keys.confirm_s * SECOND:
+        waiting = setup.recall(device, _IN_RAM)
+        if waiting is None:
+            return
+        since, confirmed = waiting.value[1].value, waiting.value[2].value
+        if confirmed and now >= since + self.keys.write_ms * MILLISECOND:
+            setup.remember(device, _IN_RAM, None)
+        elif not confirmed and now >= since + self.keys.confirm_s * SECOND:
             self._fall_back(setup, device, index, now)
 
     def goes_dark(self, setup: SecuritySetup, device: Device, index: int, now: Instant) -> None:
         """The mains go: what is in RAM alone is gone, and a slot that is being rewritten is torn."""
-        if not self._by_itself or not device.deviations:
+        if not self._by_itself:
             return
         self.settle(setup, device, index, now)
-        if setup.recall(device, _WRITING) is not None:
+        if self._erased(setup.recall(device, _IN_RAM), now):
             device.note("keys.cut", setup.client_sap, "kek.write", "during")
             self.lose(setup, device, index, KEK, now, noticed=self.keys.checksum)
-        elif setup.recall(device, _UNCONFIRMED) is not None:
+        else:
             self._fall_back(setup, device, index, now)
 
     def _fall_back(self, setup: SecuritySetup, device: Device, index: int, now: Instant) -> None:
-        """The new master key was in RAM alone, and that is over."""
-        waiting = setup.recall(device, _UNCONFIRMED)
+        """The master key in use was in RAM alone, and that is over."""
+        waiting = setup.recall(device, _IN_RAM)
         if waiting is None:
             return
-        setup.remember(device, _UNCONFIRMED, None)
+        setup.remember(device, _IN_RAM, None)
         device.note("keys.lapsed", setup.client_sap, self.keys.unconfirmed)
         if self.keys.unconfirmed == "lost":
             self.lose(setup, device, index, KEK, now, noticed=True)
@@ -247,7 +263,7 @@ class KeyWriter:
             self._forget_master(setup, device, index)
         else:
             setup.new_master(device, index, noise)
-            self._forget_writing(setup, device)
+            setup.remember(device, _IN_RAM, None)
         if noticed and self.keys.on_corrupt == "locked" and not mask & _LOCKED:
             mask |= _LOCKED
             ek, ak = derive.keys(b"%d" % own.seed, 2, "locked", own.installation, int(own.spec.kind), now)
@@ -260,15 +276,12 @@ class KeyWriter:
         """No master key, and the broadcast key that was kept under it has gone too."""
         setup.forget_broadcast(device)
         device.store.set_master(index, None)
-        self._forget_writing(setup, device)
-
-    def _forget_writing(self, setup: SecuritySetup, device: Device) -> None:
-        setup.remember(device, _WRITING, None)
-        setup.remember(device, _UNCONFIRMED, None)
+        setup.remember(device, _IN_RAM, None)
 
     def memory(self, setup: SecuritySetup, device: Device, index: int, now: Instant) -> KeyMemory:
         """The truth about the slots at an instant."""
-        self.arrives(setup, device, index, now)
+        if self._by_itself and device.deviations:
+            self.settle(setup, device, index, now)
         mask = self._mask(setup, device)
         slots = {key_id: Slot.CORRUPT if mask >> key_id & 1 else Slot.OK for key_id in KEY_IDS.values()}
         return KeyMemory(slots[EK], slots[AK], slots[KEK], slots[BROADCAST_KEY], bool(mask & _LOCKED))

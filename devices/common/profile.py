@@ -85,10 +85,11 @@ class Keys(_Strict, frozen=True, kw_only=True):
     at every item before it takes one, "item" takes each up to the first bad one.
 
     `volatile_until_confirmed`: a new master key works from memory alone until a transfer under it arrives; when
-    none does within `confirm_s`, or the mains go before, then `unconfirmed` says what is left: "back" the old one,
-    "lost" none. `write_ms` is how long the slot of the master key takes to be rewritten in the background. With one
-    slot, a cut of the mains or another transfer within that time loses the key: the writer has one buffer, and the
-    second transfer takes it.
+    none does within `confirm_s`, or the mains go while it is in memory alone, then `unconfirmed` says what is left:
+    "back" the old one, "lost" none. `write_ms` after the last transfer the slot of the master key has been rewritten in
+    the background, by a task that waits for the device to be quiet for the first `write_idle_ms` of it. With one slot,
+    a cut of the mains or another transfer between the two loses the key: the slot is erased by then, and the writer has
+    one buffer, which any transfer takes, accepted or not.
     """
 
     slots: Annotated[int, Meta(ge=1, le=2)] = 2
@@ -101,6 +102,7 @@ class Keys(_Strict, frozen=True, kw_only=True):
     confirm_s: Seconds = 900
     unconfirmed: Literal["back", "lost"] = "back"
     write_ms: Milliseconds = 0
+    write_idle_ms: Milliseconds = 0
 
 
 class Sizes(_Strict, frozen=True, kw_only=True):
@@ -319,6 +321,8 @@ def _check_keys(keys: Keys, origin: str) -> None:
         raise InputError(
             f'{origin}: keys.on_corrupt "other-slot" needs keys.slots = 2; with one slot it is "missing" or "locked"'
         )
+    if keys.write_idle_ms > keys.write_ms:
+        raise InputError(f"{origin}: keys.write_idle_ms is part of keys.write_ms; it cannot be more")
 
 
 def _check_path(profile: Profile, path: str, origin: str) -> None:

@@ -107,6 +107,7 @@ def test_a_torn_pointer_is_read_as_the_model_reads_it() -> None:
         ("slots = 3", "keys.slots"),
         ('transfer = "some"', "keys.transfer"),
         ("write_ms = -1", "keys.write_ms"),
+        ("write_ms = 5\nwrite_idle_ms = 6", "part of keys.write_ms"),
         ("writes = 5", "writes"),
     ],
 )
