@@ -356,6 +356,12 @@ class Snapshots(Query):
 
 
 @dataclass(frozen=True, slots=True)
+class Services(Query):
+    """Every service that can be requested: its number and name, the devices it is for, who may ask, whether it is
+    critical, and the fields of its body."""
+
+
+@dataclass(frozen=True, slots=True)
 class FaultKinds(Query):
     """Every fault by name, with its fields, their ranges and units."""
 

@@ -4,21 +4,53 @@ What is wrong with the request itself (no such service, a field of another type)
 whatever becomes of a request that was taken in, a refusal and a silence included, is its answer.
 """
 
+from dataclasses import MISSING, dataclass, fields
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from emulator.commands import ServiceRequest
+from emulator.commands import ServiceRequest, Services
+from emulator.control import names
 from emulator.control.desk import Desk
 from emulator.control.errors import WishError, WrongFieldError
 from emulator.control.headend import Planned
 from emulator.control.registry import handles
+from emulator.control.ring import device_name
 from emulator.control.tasks import Task
 from emulator.dcc.service_requests import Front, Response
 from emulator.errors import InputError
 from emulator.headend.session import RefusedError
+from emulator.headend.steps import SERVICES
 from emulator.headend.visit import Visit
 from emulator.kernel.effects import Instant, Note
 from emulator.kernel.machine import Party
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceField:
+    """A field of a body: what it takes, in words."""
+
+    name: str
+    takes: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """A service. The first of `devices` is the one it goes to when nobody says; `on_paper`: no device sees it."""
+
+    service: str
+    name: str
+    body: str
+    devices: list[str]
+    critical: bool
+    roles: list[str]
+    on_paper: bool
+    fields: list[ServiceField]
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesView:
+    services: list[ServiceView]
 
 
 class _Place:
@@ -65,7 +97,7 @@ def request(desk: Desk, wish: ServiceRequest, installation: int) -> Task[Respons
     except WishError:
         raise
     except InputError as error:
-        raise WrongFieldError(str(error), "parameters", "see the services there are and their fields") from error
+        raise WrongFieldError(str(error), "parameters", "ask for `services`: each with its fields") from error
     task = desk.task(wish, installation, job.party)
     if job.errand is None:
         assert job.response is not None
@@ -95,3 +127,32 @@ def request(desk: Desk, wish: ServiceRequest, installation: int) -> Task[Respons
     desk.live.stir(installation)
     desk.pace.poke()
     return task
+
+
+@handles(Services)
+def services(desk: Desk, wish: Services) -> ServicesView:
+    """By number."""
+    return ServicesView(
+        [
+            ServiceView(
+                row.number,
+                row.name,
+                row.body,
+                [device_name(party) for party in row.devices],
+                row.critical,
+                sorted(row.roles),
+                row.steps is None,
+                _fields(row.parameters),
+            )
+            for row in SERVICES.values()
+        ]
+    )
+
+
+def _fields(body: type) -> list[ServiceField]:
+    return [
+        ServiceField(
+            each.name, names.wanted(body, each.name), each.default is MISSING and each.default_factory is MISSING
+        )
+        for each in fields(body)
+    ]

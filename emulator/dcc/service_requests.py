@@ -10,6 +10,7 @@ device hears of it (`headend/dual_control.py`).
 A verdict is `success`, `failed` (somebody said no, and who and why is told) or `timeout` (nobody knows): the first two
 rest on an answer, the last on the want of one. Its virtual latency runs from the request to the verdict. An answer that
 came from the device carries I0 and says by itself whether it succeeded; E20 and E21 are told where there was none.
+Codes of one service's own (E062301) are made in the schema's form; which number means what is ASSUMED.
 
 Nothing here waits or sends: a host (a test's playground, a served estate) is given a `Job`, makes a visit of its errand
 and says how it ended. Every request and every verdict is a note: `request.begun` and `request.ended`, with one number.
@@ -314,7 +315,12 @@ def _body(row: Service, parameters: Mapping[str, Any]) -> Any:
     try:
         return msgspec.convert(dict(parameters), row.parameters)
     except msgspec.ValidationError as error:
-        raise InputError(f"service {row.number}: {error}; see the body of {row.body}") from None
+        problem, _, where = str(error).partition(" - at `$.")
+        place = f", field {where.rstrip('`')}" if where else ""
+        problem = problem[:1].lower() + problem[1:].replace("`", "")
+        raise InputError(
+            f"service {row.number}{place}: {problem}; its body {row.body} has {', '.join(known)}"
+        ) from None
 
 
 def _on_paper(book: Book, job: Job) -> Payload:

@@ -1,13 +1,14 @@
-"""Service requests through the desk: one verdict each, whatever comes of them; the asker's mistakes are told as such."""
+"""Service requests through the desk: one verdict each, whatever comes of them; the asker's mistakes told as such."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from emulator.commands import DropDevice, ResetHome, ServiceRequest
+from emulator.commands import DropDevice, ResetHome, ServiceRequest, Services
 from emulator.control.errors import WrongFieldError
 from emulator.control.service_requests import front
+from emulator.headend.steps import SERVICES
 from emulator.kernel.machine import Party
 
 HOME = 6  # five terminals, gas
@@ -90,3 +91,15 @@ def test_what_nobody_could_carry_out_is_the_askers_mistake(
     with pytest.raises(WrongFieldError, match=told):
         desk.ask(ServiceRequest(service, parameters), HOME)
     assert front(desk.desk).begun == 0
+
+
+def test_services_are_listed_with_what_their_bodies_take(bench: Callable[..., Any]) -> None:
+    """Enough to ask for each of them, from the table itself."""
+    told = {each.service: each for each in bench().ask(Services()).services}
+    assert list(told) == list(SERVICES)
+    timed = told["7.5"]
+    assert (timed.devices, timed.critical, timed.roles, timed.on_paper) == (["electricity"], True, ["IS"], False)
+    assert [(each.name, each.required) for each in timed.fields] == [("switch", True), ("minutes", False)]
+    assert "from 1 to 5" in timed.fields[0].takes
+    assert told["6.23"].on_paper
+    assert told["7.4"].fields == []
