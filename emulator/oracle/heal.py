@@ -41,8 +41,8 @@ REST_US: Final = 2 * MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Healed:
-    """What came of a healing. `healed`: proven at the end; `done`: the steps that were accepted, in words; `stopped`:
-    why it ended early, "" when it did not."""
+    """What came of a healing. `healed`: proven at the end; `done`: the steps that came out as promised, in words;
+    `stopped`: why it ended early, "" when it did not."""
 
     healed: bool
     done: tuple[str, ...]
@@ -97,16 +97,17 @@ class Healing:
         return Healed(not stopped, tuple(self._done), stopped)
 
     def _go(self, target: Target) -> Steps[str]:
-        if self._diagnosis.way is None:
-            return _no_way(self._diagnosis)
-        for command, words in zip(self._diagnosis.way, self._diagnosis.steps, strict=True):
+        diagnosis = self._diagnosis
+        if diagnosis.way is None:
+            return _no_way(diagnosis)
+        for command, promised, words in zip(diagnosis.way, diagnosis.promised, diagnosis.steps, strict=True):
             if command.verb is Verb.WAIT:
                 return f"not now: {words}"
             try:
                 result = yield from self._do(target, command)
             except (NoAnswerError, RefusedError) as error:
                 return f"{words}: {error}"
-            if result is not Result.ACCEPTED:
+            if result is not promised:
                 return f"{words}: {result}"
             self._done.append(words)
         return (yield from self._prove(target))

@@ -27,10 +27,10 @@ from emulator.oracle import look, verdict
 from emulator.oracle.bench import Bench, Setup
 from emulator.oracle.look import Known
 from emulator.oracle.prove import Machine
-from emulator.oracle.search import search
+from emulator.oracle.search import results, search
 from emulator.oracle.state import BOTH, NEW, POSITIONS_MOST, Keeper, State
 from emulator.oracle.steps import Ring
-from emulator.oracle.transitions import Command
+from emulator.oracle.transitions import Command, Result
 from emulator.oracle.verdict import Class
 
 
@@ -39,9 +39,10 @@ class Diagnosis:
     """What was found of one device at an instant, and what can be done.
 
     `kind`, `rows`, `reason` and `advice` as in `verdict.Verdict`; `way` is the shortest sequence back (none: there is
-    none) and `steps` the same in words. `data` and `master` are the generations at each position of `state`. `keepers`
-    says what one of them knows and the other does not. `later`: the class after `later_s` seconds in which nobody does
-    anything, where it is another. `states`: how many the search looked at. No key is in it.
+    none), `promised` how each of its commands comes out, and `steps` the same in words. `data` and `master` are the
+    generations at each position of `state`. `keepers` says what one of them knows and the other does not. `later`: the
+    class after `later_s` seconds in which nobody does anything, where it is another. `states`: how many the search
+    looked at. No key is in it.
     """
 
     installation: int
@@ -52,6 +53,7 @@ class Diagnosis:
     reason: str
     advice: str
     way: tuple[Command, ...] | None
+    promised: tuple[Result, ...]
     steps: tuple[str, ...]
     state: State
     data: tuple[int, ...]
@@ -154,6 +156,7 @@ class Patient:
             reason=said.reason,
             advice=said.advice,
             way=found.way,
+            promised=results(state, found.way or (), habits),
             steps=steps,
             state=state,
             data=self.data,

@@ -2,13 +2,14 @@
 
 Breadth first over `transitions`: the first healthy state found is the nearest, counted in commands. The space is small
 (rooms saturate, keys are positions), so when no healthy state is found there is none, and what else can be reached is
-known as well: does the device still answer a read, does it still take a transfer?
+known as well: does the device still answer a read, does it still take a transfer? Two kinds of state need no search to
+be given up (`_hopeless`): no command changes what is wrong with them.
 """
 
 from functools import lru_cache
 from typing import NamedTuple
 
-from emulator.oracle.state import Habits, State
+from emulator.oracle.state import PLENTY, Habits, State
 from emulator.oracle.transitions import OPENINGS, TRANSFERS, Command, Result, commands, step
 
 
@@ -31,6 +32,8 @@ def search(state: State, habits: Habits) -> Found:
         return Found((), (), True, 1)
     parents: dict[State, tuple[State, Command] | None] = {start: None}
     frontier = [start]
+    hopeless = _hopeless(start, habits)
+    barred = start.kek not in start.master_positions()  # nothing will ever be accepted
     reading: tuple[Command, ...] | None = None
     rekeyed = False
     while frontier:
@@ -43,6 +46,8 @@ def search(state: State, habits: Habits) -> Found:
                     reading = (*_way(parents, here), command)
                 if accepted and command.verb in TRANSFERS:
                     rekeyed = True
+                if hopeless and reading is not None and (rekeyed or barred):
+                    return Found(None, reading, rekeyed, len(parents))
                 if there in parents:
                     continue
                 parents[there] = here, command
@@ -54,6 +59,14 @@ def search(state: State, habits: Habits) -> Found:
     return Found(None, reading, rekeyed, len(parents))
 
 
+def _hopeless(state: State, habits: Habits) -> bool:
+    """Whether health is out of reach whatever is sent: a master key that the keepers do not know stays so, for only a
+    transfer under it replaces it; and a room only shrinks where a new EK does not let the counters begin anew."""
+    if state.kek not in state.master_positions():
+        return True
+    return min(state.room_in, state.room_out) < PLENTY and not habits.counter_reset
+
+
 def _way(parents: dict[State, tuple[State, Command] | None], state: State) -> tuple[Command, ...]:
     way = []
     at = parents[state]
@@ -62,3 +75,13 @@ def _way(parents: dict[State, tuple[State, Command] | None], state: State) -> tu
         way.append(command)
         at = parents[before]
     return tuple(reversed(way))
+
+
+def results(state: State, way: tuple[Command, ...], habits: Habits) -> tuple[Result, ...]:
+    """How each command of a way comes out, as the rules have it. Not every one need be accepted: a device that has
+    no counter left to answer with still does what it is told."""
+    found = []
+    for command in way:
+        result, state = step(state, command, habits)
+        found.append(result)
+    return tuple(found)

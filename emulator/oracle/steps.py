@@ -23,6 +23,10 @@ ACTIVATE: Final = MethodRef(KEY_TRANSFER.class_id, KEY_TRANSFER.logical_name, 1)
 POLICY_MET: Final = 3
 """Authenticated and encrypted: the most that suite 0 has, and what the head end's messages always are."""
 
+_APART: Final = 16
+"""Where our counter starts anew it starts so many times the messages that were left: another try, of which fewer are
+left, starts elsewhere, and no counter comes twice under one EK."""
+
 _EK, _AK, _KEK = 0, 2, 3
 
 
@@ -101,12 +105,13 @@ def _read(session: Session, keys: DeviceKeys, *, restart: bool) -> Steps[None]:
     tx, _ = store.counters(context)
     lowest = session.begin_with(keys)
     if restart:
-        store.set_counters(context, tx=0)
+        store.set_counters(context, tx=(COUNTER_MAX - tx) * _APART)
     try:
         yield from session.get(FIRST_READ)
     except (NoAnswerError, RefusedError):
         session.back_to(before, lowest)
-        session.raise_counter(tx)
+        if restart:
+            store.set_counters(context, tx=min(tx + 1, COUNTER_MAX))
         raise
 
 

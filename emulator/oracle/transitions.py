@@ -264,12 +264,16 @@ def _associate(state: State, command: Command, habits: Habits) -> tuple[Result, 
 
 
 def _read(state: State, command: Command, habits: Habits) -> tuple[Result, State]:
-    before = state.under
+    before, room = state.under, state.room_in
     state = state._replace(under=(command.ek, command.ak))
-    if command.verb is Verb.RESTART and state.restarts and _opens(state):
+    restart = command.verb is Verb.RESTART
+    if restart:
         state = state._replace(room_in=PLENTY)
     _, result, state = _message(state, habits, READ_TRIES)
-    return result, state if result is Result.ACCEPTED else state._replace(under=before)
+    if result is Result.ACCEPTED:
+        return result, state
+    # A restart that failed goes back to the counter from before, and one on: none is ever used twice.
+    return result, state._replace(under=before, room_in=_spend(room) if restart else state.room_in)
 
 
 # Transfers
