@@ -50,6 +50,7 @@ class CounterResetLow(DeviceFault):
     points: ClassVar[frozenset[Point]] = frozenset({Point.KEY_WRITE})
     example: ClassVar[dict[str, Any]] = {"to": 0, "counter": "sent", "times": 1}
 
+    times: Once = 1
     to: Counter = 0
     counter: Which = "sent"
 

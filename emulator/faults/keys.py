@@ -59,7 +59,7 @@ class WrongMasterKey(DeviceFault):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyChangeAnswerLost(DeviceFault):
     """A transfer of keys is carried out and its answer never leaves the device, so nobody knows which keys are live.
-    `keys`: transfers that carry this one (of a recovery's own repetitions too); `seconds_dark`: with the answer the
+    `keys`: transfers that carry this one; `seconds_dark`: with the answer the
     mains go, for so long."""
 
     name: ClassVar[str] = "key-change-answer-lost"
@@ -67,6 +67,7 @@ class KeyChangeAnswerLost(DeviceFault):
     points: ClassVar[frozenset[Point]] = frozenset({Point.ANSWER})
     example: ClassVar[dict[str, Any]] = {"keys": "kek", "times": 1}
 
+    times: Once = 1
     keys: Which = "any"
     seconds_dark: Seconds = 0
 
@@ -88,6 +89,7 @@ class HalfAppliedKeys(DeviceFault):
     points: ClassVar[frozenset[Point]] = frozenset({Point.KEY_TRANSFER})
     example: ClassVar[dict[str, Any]] = {"applied": 1, "times": 1}
 
+    times: Once = 1
     applied: Annotated[int, Meta(ge=0, le=3, description="items that take, in the order sent")] = 1
 
     def wants(self, point: Point, occasion: Any) -> bool:
@@ -109,9 +111,13 @@ class PowerCutInKeyWrite(DeviceFault):
     points: ClassVar[frozenset[Point]] = frozenset({Point.KEY_WRITE})
     example: ClassVar[dict[str, Any]] = {"at": "any", "phase": "any", "keys": "kek", "times": 1}
 
+    times: Once = 1
     at: Annotated[
         str,
-        Meta(pattern=r"^(any|[0-9]{1,2}|flip|(ek|broadcast|ak|kek)\.((spare\.)?(erase|write|checksum)|flip))\Z"),
+        Meta(
+            pattern=r"^(any|[0-9]{1,2}|flip|(ek|broadcast|ak|kek)\.((spare\.)?(erase|write|checksum)|flip))\Z",
+            description="name or number of a write",
+        ),
     ] = "any"
     phase: Literal["before", "during", "after", "any"] = "during"
     keys: Which = "any"
@@ -151,6 +157,7 @@ class PowerCutBeforeAnswer(DeviceFault):
     points: ClassVar[frozenset[Point]] = frozenset({Point.ANSWER})
     example: ClassVar[dict[str, Any]] = {"after": "key-change", "times": 1}
 
+    times: Once = 1
     after: Literal["key-change", "any"] = "key-change"
     seconds_dark: Dark = 60
 
