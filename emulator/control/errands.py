@@ -6,7 +6,7 @@ named as in the device's model, or by class and logical name; which scripts swit
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from emulator.codecs.action import ActionResult, MethodRef
 from emulator.codecs.axdr import long_unsigned
@@ -35,12 +35,17 @@ from emulator.headend import services
 from emulator.headend.keyring import Target
 from emulator.headend.rotation import rotate
 from emulator.headend.session import NoAnswerError, RefusedError, Steps
+from emulator.headend.steps.auxiliary import ad_hoc
 from emulator.headend.visit import Errand, Visit
 from emulator.kernel.machine import Party
 
 T = TypeVar("T")
 
-SUPPLY_SCRIPTS: Final = MethodRef(9, obis("0-0:10.0.106"), 1)
+_AD_HOC: Final[dict[str, Literal["activate", "deactivate", "reset"]]] = {
+    "on": "activate",
+    "off": "deactivate",
+    "calendar": "reset",
+}
 _CLOCK: Final = (8, 2)
 
 
@@ -166,7 +171,7 @@ def set_supply(desk: Desk, wish: SetSupply, installation: int, party: Party) -> 
     script = {"on": settings.enable, "off": settings.disable, "armed": settings.arm}[wish.state]
 
     def errand(target: Target) -> Steps[SupplyState]:
-        yield from target.session.action(SUPPLY_SCRIPTS, long_unsigned(script))
+        yield from target.session.action(services.SUPPLY_SCRIPTS, long_unsigned(script))
         state = yield from target.session.get(services.SUPPLY)
         return SupplyState(SUPPLY[int(state.value)])
 
@@ -182,15 +187,12 @@ def set_auxiliary(desk: Desk, wish: SetAuxiliary, installation: int, party: Part
     if wish.switch > settings.switches:
         has = f"switches 1 to {settings.switches}" if settings.switches else "none"
         raise NoSuchThingError(f"this meter has {has}", "switch", "choose an installation whose meter has it")
-    name = {"on": "activate", "off": "deactivate", "calendar": "reset"}[wish.state]
-    group = getattr(settings, f"{name}_duration")
-    script = getattr(settings, name) + wish.switch * settings.step
-    duration = AttributeRef(1, obis(f"0-0:94.44.{group}.{wish.switch}"), 2)
-    minutes = 0 if wish.state == "calendar" else wish.minutes
+    name = _AD_HOC[wish.state]
+    duration, minutes, script = ad_hoc(settings, name, wish.switch, 0 if name == "reset" else wish.minutes)
 
     def errand(target: Target) -> Steps[AuxiliaryState]:
-        yield from target.session.set(duration, long_unsigned(minutes))
-        yield from target.session.action(services.AUXILIARY_SCRIPTS, long_unsigned(script))
+        yield from target.session.set(duration, minutes)
+        yield from target.session.action(services.AUXILIARY_SCRIPTS, script)
         state = yield from target.session.get(services.auxiliary(wish.switch))
         return AuxiliaryState(wish.switch, bool(state.value))
 

@@ -14,10 +14,10 @@ such names say so: `physical`. Only the cells of homes that are touched are ever
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from emulator.codecs.action import MethodRef
-from emulator.codecs.axdr import Data, Tag, long_unsigned
+from emulator.codecs.axdr import Data, Tag
 from emulator.codecs.get import AttributeRef
 from emulator.commands import Command, PressBoost
 from emulator.crypto import derive
@@ -40,6 +40,7 @@ from emulator.headend.policy import CustodySettings
 from emulator.headend.rotation import rotate
 from emulator.headend.rouse import RouseSettings
 from emulator.headend.session import Steps
+from emulator.headend.steps.auxiliary import ad_hoc
 from emulator.headend.visit import Errand, Visit
 from emulator.kernel.effects import Effects, Instant, Note
 from emulator.kernel.journal import Entry, combined_digest
@@ -515,16 +516,13 @@ class AuxiliaryHandle:
         """Whether current can flow, asked of the relay itself."""
         return bool(self._meter.physical.auxiliary(self.switch, self._meter._world.instant))
 
-    def _do(self, wish: str, minutes: int) -> None:
+    def _do(self, wish: Literal["activate", "deactivate", "reset"], minutes: int) -> None:
         model = registry.model(self._meter._installation.device(Party.ELECTRICITY).model)  # type: ignore[union-attr]
-        settings = model.profile.auxiliary
-        duration_at = getattr(settings, f"{wish}_duration")
-        script = getattr(settings, wish) + self.switch * settings.step
-        duration = AttributeRef(1, obis(f"0-0:94.44.{duration_at}.{self.switch}"), 2)
+        duration, value, script = ad_hoc(model.profile.auxiliary, wish, self.switch, minutes)
 
         def errand(target: Target) -> Steps[None]:
-            yield from target.session.set(duration, long_unsigned(minutes))
-            yield from target.session.action(services.AUXILIARY_SCRIPTS, long_unsigned(script))
+            yield from target.session.set(duration, value)
+            yield from target.session.action(services.AUXILIARY_SCRIPTS, script)
 
         self._meter.visit(errand)
 

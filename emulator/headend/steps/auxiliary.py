@@ -10,7 +10,7 @@ own takes it.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
@@ -78,12 +78,11 @@ def _has(course: Course, switch: int) -> None:
 def _hold(course: Course, asked: Timed, on: bool) -> Steps[Payload]:
     _has(course, asked.switch)
     habits = course.profile.auxiliary
-    group = habits.activate_duration if on else habits.deactivate_duration
-    script = (habits.activate if on else habits.deactivate) + asked.switch * habits.step
-    yield from course.set(_duration(group, asked.switch), long_unsigned(asked.minutes))
+    duration, minutes, script = ad_hoc(habits, "activate" if on else "deactivate", asked.switch, asked.minutes)
+    yield from course.set(duration, minutes)
     state = yield from course.done(
         services.AUXILIARY_SCRIPTS,
-        long_unsigned(script),
+        script,
         services.auxiliary(asked.switch),
         lambda data: bool(data.value) == (on != habits.inverted),
         f"switch {asked.switch} does not read {'on' if on else 'off'}",
@@ -91,8 +90,13 @@ def _hold(course: Course, asked: Timed, on: bool) -> Steps[Payload]:
     return {"switch": asked.switch, "on": bool(state.value) != habits.inverted, "minutes": asked.minutes}
 
 
-def _duration(group: int, switch: int) -> AttributeRef:
-    return AttributeRef(1, obis(f"0-0:94.44.{group}.{switch}"), 2)
+def ad_hoc(
+    habits: Any, wish: Literal["activate", "deactivate", "reset"], switch: int, minutes: int
+) -> tuple[AttributeRef, Data, Data]:
+    """An ad-hoc command by a model's habits (its profile's `auxiliary`): the duration object, what is to be written
+    there, and the parameter of `services.AUXILIARY_SCRIPTS` that then carries it out."""
+    duration = AttributeRef(1, obis(f"0-0:94.44.{getattr(habits, f'{wish}_duration')}.{switch}"), 2)
+    return duration, long_unsigned(minutes), long_unsigned(getattr(habits, wish) + switch * habits.step)
 
 
 def activate(course: Course, asked: Timed) -> Steps[Payload]:
@@ -110,8 +114,9 @@ def reset(course: Course, asked: OneSwitch) -> Steps[Payload]:
     told and not judged; and as it proves nothing, silence stays silence."""
     _has(course, asked.switch)
     habits = course.profile.auxiliary
-    yield from course.set(_duration(habits.reset_duration, asked.switch), long_unsigned(0))
-    yield from course.action(services.AUXILIARY_SCRIPTS, long_unsigned(habits.reset + asked.switch * habits.step))
+    duration, at_once, script = ad_hoc(habits, "reset", asked.switch, 0)
+    yield from course.set(duration, at_once)
+    yield from course.action(services.AUXILIARY_SCRIPTS, script)
     state = yield from course.get(services.auxiliary(asked.switch))
     return {"switch": asked.switch, "on": bool(state.value) != habits.inverted}
 
