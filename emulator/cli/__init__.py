@@ -17,6 +17,7 @@ from emulator.errors import EmulatorError, InputError
 
 VERBS: Final = {
     "migrate": "migrate an estate in virtual time, and audit it",
+    "what-rate": "which settings lose so many meters to a change of keys",
     "scenario": "list, check, run and shrink scenarios: trouble, then healing",
     "golden": "what every service request comes to under every fault",
     "auxiliary": "auxiliary load: data categories, who went cold, an evening of switching",
@@ -43,7 +44,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        command = import_module(f"emulator.cli.{cmd_name}").command
+        command = import_module(f"emulator.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 

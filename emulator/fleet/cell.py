@@ -294,7 +294,7 @@ class Cell:
         return len(self._awake)
 
     def attend(self, witness: Witness | None) -> None:
-        """Have somebody look over the shoulders of all devices, those that are awake included; None: nobody any more."""
+        """Have somebody look over the shoulders of all devices, those awake included; None: nobody any more."""
         self.witness = witness
         for home in self._awake.values():
             for machine in home.values():
@@ -329,11 +329,15 @@ class Cell:
     def before_alert(self, installation: int) -> None:
         """A device of a home is about to alert; nothing is done here."""
 
+    def model(self, name: str) -> registry.DeviceModel:
+        """What a device of that name is made by here. Raises InputError."""
+        return registry.model(name)
+
     def _build(self, installation: int, party: Party) -> "registry.StoredMachine":
         home = self.home(installation)
         spec = home.device(party)
         assert spec is not None, f"installation {installation} has no {party.name}"
-        model = registry.model(spec.model)
+        model = self.model(spec.model)
         contexts: dict[int, int] = {}
         if party in KEYED:
             index = self.context(installation, party)
