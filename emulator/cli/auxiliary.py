@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import click
 
+from emulator.cli.core_release import auxiliary_settings, core_release_options
 from emulator.errors import InputError
 
 _ESTATE = click.option("--estate", "source", default="thousand", show_default=True, help="Name or file of an estate.")
@@ -20,19 +21,6 @@ _WORKERS = click.option(
     help="Processes. The outcome does not depend on it.  [default: one a core]",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-_RELEASE = click.option(
-    "--core-release",
-    type=click.Choice(["1.0", "1.1"]),
-    default="1.1",
-    show_default=True,
-    help="1.0 lacks the capability for auxiliary load, 1.1 has it.",
-)
-_HYPOTHESIS = click.option(
-    "--hypothesis",
-    type=click.Choice(["H1", "H2", "H3", "H4", "H5"]),
-    help="Why release 1.0 lacks it: S1SP refuses; mapping dropped; inventory flag; tariff reset; not enacted.",
-)
-_RESET_TO = click.option("--reset-to", default="single-rate", show_default=True, help="The table that H4 loads.")
 _FAULT = click.option(
     "--fault",
     "faults",
@@ -128,9 +116,7 @@ def categories(
 @_HOMES
 @_SEED
 @_WORKERS
-@_RELEASE
-@_HYPOTHESIS
-@_RESET_TO
+@core_release_options
 @_FAULT
 @click.option("--days", type=click.FloatRange(0.1, 365), default=7.0, show_default=True, help="Days after a migration.")
 @_JSON
@@ -153,7 +139,7 @@ def harm(
     from emulator.dcc.takeover import TakeoverSettings
     from emulator.fleet.estate import open_estate
 
-    settings = _settings(core_release, hypothesis, reset_to)
+    settings = auxiliary_settings(core_release, hypothesis, reset_to)
     estate = open_estate(source, seed, installations)
     five = frozenset(n for n in range(estate.installations) if estate.installation(n).wiring is not None)
     if not five:
@@ -207,9 +193,7 @@ def harm(
 )
 @click.option("--minutes", type=click.IntRange(1, 1_440), default=60, show_default=True, help="For how long.")
 @click.option("--off-hour", type=click.FloatRange(0, 47), help="A second round from then on: all are held off (7.6).")
-@_RELEASE
-@_HYPOTHESIS
-@_RESET_TO
+@core_release_options
 @_FAULT
 @_JSON
 def evening(
@@ -237,14 +221,12 @@ def evening(
     from emulator.dcc.service_requests import FrontSettings
     from emulator.fleet.estate import open_estate
 
-    settings = _settings(core_release, hypothesis, reset_to)
+    settings = auxiliary_settings(core_release, hypothesis, reset_to)
     estate = open_estate(source, seed, installations)
     rounds = [evenings.Round(hour, _wanted(wanted), minutes, spread)]
     if off_hour is not None:
         if off_hour <= hour:
-            raise InputError(
-                f"--off-hour {off_hour:g} is not after --hour {hour:g}; give a later one"
-            )
+            raise InputError(f"--off-hour {off_hour:g} is not after --hour {hour:g}; give a later one")
         rounds.append(evenings.Round(off_hour, "off", minutes, spread))
     options = evenings.EveningOptions(
         rounds=tuple(rounds),
@@ -282,18 +264,6 @@ def _wanted(text: str) -> Any:
 
     assert text in get_args(Wanted)
     return text
-
-
-def _settings(core_release: str, hypothesis: str | None, reset_to: str) -> Any:
-    """The settings of auxiliary load. Raises InputError."""
-    from emulator.dcc import auxiliary_release
-
-    chosen: Any = (core_release, hypothesis)
-    settings = auxiliary_release.AuxiliarySettings(chosen[0], chosen[1], reset_to)
-    wrong = auxiliary_release.check(settings)
-    if wrong:
-        raise InputError(wrong)
-    return settings
 
 
 def _profile(estate: Any) -> Any:

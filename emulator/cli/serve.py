@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from emulator.cli.control_options import ControlWish, control_options
+from emulator.cli.core_release import auxiliary_settings, core_release_options
 from emulator.cli.mqtt_options import BusWish, bus_options
 
 
@@ -65,6 +66,7 @@ from emulator.cli.mqtt_options import BusWish, bus_options
     show_default=True,
     help="List what clients do wrong (`smets1 ask violations`).",
 )
+@core_release_options
 @control_options
 @bus_options
 def command(
@@ -82,6 +84,9 @@ def command(
     alerts: float | None,
     alerts_heard: str,
     watch: bool,
+    core_release: str,
+    hypothesis: str | None,
+    reset_to: str,
     control: ControlWish,
     bus: BusWish | None,
 ) -> None:
@@ -110,6 +115,7 @@ def command(
         alerts_per_day=alerts,
         overhear=alerts_heard == "all",
         watch=watch,
+        auxiliary=auxiliary_settings(core_release, hypothesis, reset_to),
     )
 
     async def run() -> None:

@@ -19,6 +19,7 @@ from emulator.control.registry import handles
 from emulator.control.tasks import Task
 from emulator.dcc import ledger
 from emulator.dcc.casework import CampaignSettings, Casework
+from emulator.dcc.takeover import TakeoverSettings
 from emulator.dcc.verdict import CAUSE_NAMES, CAUSES, Verdict
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import SECOND
@@ -97,7 +98,8 @@ class Migration:
         self._desk = desk
         self._wish = wish
         self._done = done
-        self._settings = CampaignSettings(attempts=wish.attempts, retry_us=wish.retry_s * SECOND)
+        takeover = TakeoverSettings(auxiliary=desk.live.auxiliary)
+        self._settings = CampaignSettings(attempts=wish.attempts, retry_us=wish.retry_s * SECOND, takeover=takeover)
         self._cases: dict[int, LiveCases] = {}
         self._auditing: set[int] = set()
         self._open: set[int] = set()

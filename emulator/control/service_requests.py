@@ -16,7 +16,7 @@ from emulator.control.headend import Planned
 from emulator.control.registry import handles
 from emulator.control.ring import device_name
 from emulator.control.tasks import Task
-from emulator.dcc.service_requests import Front, Response
+from emulator.dcc.service_requests import Front, FrontSettings, Response
 from emulator.errors import InputError
 from emulator.headend.session import RefusedError
 from emulator.headend.steps import SERVICES
@@ -75,7 +75,7 @@ def front(desk: Desk) -> Front:
     back."""
     found = _FRONTS.get(desk)
     if found is None:
-        found = _FRONTS[desk] = Front(desk.live.estate, _Place(desk))
+        found = _FRONTS[desk] = Front(desk.live.estate, _Place(desk), FrontSettings(auxiliary=desk.live.auxiliary))
         desk.on_forget.append(found.book.forget)
     return found
 

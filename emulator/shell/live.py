@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from emulator.commands import AlertStorm, Command
+from emulator.dcc.auxiliary_release import FIRST_NUMBER, AuxiliarySettings
 from emulator.errors import InputError, UsageError
 from emulator.faults.fault import Fault
 from emulator.fleet import alert_causes
@@ -84,6 +85,8 @@ class LiveEstate:
         self.overhears = False
         self.watch: EstateWatch | None = None
         """Who watches what clients do wrong; nobody unless `overlook` was called."""
+        self.auxiliary = AuxiliarySettings()
+        """What the core release in force can do with auxiliary load; `release` sets it."""
         self.dropped = 0
         """Frames of outsiders that were not let in: the home was busy, or they were no wrapper frames."""
         self.kept: dict[int, bytes] = {}
@@ -198,6 +201,12 @@ class LiveEstate:
         self._faults[number] = fault, self._now
         for cell in self._cells.values():
             cell.arm(fault, self._now, number)
+
+    def release(self, auxiliary: AuxiliarySettings) -> None:
+        """Go by a core release: once, before anybody comes. The faults of a hypothesis are in force from now on."""
+        self.auxiliary = auxiliary
+        for number, fault in enumerate(auxiliary.faults(), FIRST_NUMBER):
+            self.arm(fault, number)
 
     def disarm(self, number: int) -> None:
         """End a fault; harmless when it has ended."""

@@ -18,6 +18,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, Final
 
+from emulator.dcc.auxiliary_release import AuxiliarySettings
 from emulator.errors import InputError
 from emulator.fleet.estate import Estate
 from emulator.fleet.store import open_state
@@ -47,7 +48,7 @@ class Options:
     `state` names a folder or a database, None: what happens is forgotten at the end; `source` is what the estate was
     opened by, for those who come to the state later; `alerts_per_day` is how often an installation alerts by itself,
     `overhear` whether alerts to other operators' addresses are heard too: as found, all of them are; `watch` whether
-    what clients do wrong is written down."""
+    what clients do wrong is written down; `auxiliary` what the core release can do with auxiliary load."""
 
     host: str = str(LOOPBACK)
     beyond_loopback: bool = False
@@ -61,6 +62,7 @@ class Options:
     alerts_per_day: float = 0.0
     overhear: bool = True
     watch: bool = True
+    auxiliary: AuxiliarySettings = AuxiliarySettings()
     limits: Limits = STANDARD
 
 
@@ -81,6 +83,7 @@ class Serving:
         try:
             self.live = LiveEstate(estate, link=options.link, timing=options.timing, store=store)
             self.live.overhear(options.overhear)
+            self.live.release(options.auxiliary)
             if options.watch:
                 self.live.overlook(EstateWatch(approvals=Approvals()))
             if options.alerts_per_day:
