@@ -18,16 +18,16 @@ from functools import lru_cache
 from typing import Any, Final
 
 from devices.common import frames
-from devices.common.device import CosemDevice
 from devices.common.event_log import Event, Log
 from devices.common.kit import Kit, assemble, serving
 from devices.common.model import DeviceModel, Home, Spec
 from devices.common.objects import device_name
-from devices.common.profile import Hub, Profile, find, needed
+from devices.common.profile import Profile, find, needed
 from devices.hub import objects
 from devices.hub.mirror import GasMirror
 from devices.hub.network import Network, Watch
 from devices.hub.radio import NEVER, Radio, State
+from devices.hub.struck import StruckHub
 from emulator.codecs.axdr import octet_string, structure, visible_string
 from emulator.codecs.data_notification import DATA_NOTIFICATION, DataNotification
 from emulator.codecs.exception import EXCEPTION_RESPONSE, ExceptionResponse, ServiceError, StateError
@@ -39,8 +39,6 @@ from emulator.dlms.cosem import ObjectTree
 from emulator.dlms.server import Server, ServerProfile
 from emulator.errors import FrameError
 from emulator.faults import hub as mishaps
-from emulator.faults.fault import Point
-from emulator.faults.mischief import Strike
 from emulator.han.link_state import ERRORS
 from emulator.kernel import chance
 from emulator.kernel.effects import (
@@ -83,7 +81,7 @@ def _mirror_kit(profile: Profile, gas: Profile) -> tuple[ObjectTree, ServerProfi
     return tree, serving(profile, tree, setup)
 
 
-class CommunicationsHub(CosemDevice):
+class CommunicationsHub(StruckHub):
     """One hub. `network` is the home's; its `watch` may be set."""
 
     __slots__ = (
@@ -95,7 +93,6 @@ class CommunicationsHub(CosemDevice):
         "_poll_us",
         "_radio",
         "_waiting",
-        "habits",
         "network",
     )
 
@@ -109,8 +106,7 @@ class CommunicationsHub(CosemDevice):
         seed: int,
         state: bytes,
     ) -> None:
-        self.habits: Hub = needed(model.profile.hub)
-        """The hub's section of the profile."""
+        self.habits = needed(model.profile.hub)
         self.network = Network(home, model.profile, seed)
         self._radio = Radio()
         self._bell: Instant = NEVER
@@ -200,6 +196,9 @@ class CommunicationsHub(CosemDevice):
 
     def power_cut(self, seconds: int, now: Instant) -> None:
         super().power_cut(seconds, now)
+        self.lose_attachment()
+
+    def lose_attachment(self) -> None:
         self._radio.sleep()
         self._held.clear()
         self._waiting.clear()
@@ -214,7 +213,7 @@ class CommunicationsHub(CosemDevice):
             self.note("hub.sms-ignored", error.reason)
             return
         radio = self._radio
-        if radio.state is State.ASLEEP and not radio.count(self.habits, now, self._texts_needed(now)):
+        if radio.state is State.ASLEEP and not radio.count(self.habits, now, self.texts_needed(now)):
             self.note("hub.sms-counted", len(radio.texts))
             return
         radio.callback, radio.token = callback, token
@@ -224,21 +223,12 @@ class CommunicationsHub(CosemDevice):
         elif radio.state is State.ASLEEP:
             self._attach(now)
 
-    def _texts_needed(self, now: Instant) -> int:
-        """How many short messages wake it."""
-        needed = self.habits.sms_count
-        if self.mischief is not None:
-            for strike in self.mischief.stands(Point.HUB, self.installation, Party.HUB, now, (mishaps.SMS, 0)):
-                self._tell(strike)
-                needed = max(needed, strike.fault.needed)
-        return needed
-
     def _attach(self, now: Instant) -> None:
         habits = self.habits
         took = chance.between(
             habits.attach_ms_least, habits.attach_ms_most, self.seed, "hub.attach", self.installation, now // SECOND
         )
-        for strike in self._strikes(mishaps.ATTACH, 0, now):
+        for strike in self.strikes(mishaps.ATTACH, 0, now):
             took += round(strike.fault.extra_s * 1000)
         self._radio.attach(now + took * MILLISECOND)
         self._arm()
@@ -308,7 +298,7 @@ class CommunicationsHub(CosemDevice):
             self.note("hub.not-attached", len(frame))
             return
         radio.heard = now
-        if self.mischief is not None and self._mishap(frame, now):
+        if self.mischief is not None and self.mishap(frame, now):
             return
         if len(frame) > self.habits.receive_buffer:
             self.note("hub.overrun", len(frame))
@@ -323,7 +313,7 @@ class CommunicationsHub(CosemDevice):
         if party is not None:
             if self.network.is_lost(party, now):
                 self._answer_for(party, wrapper, now)
-            elif self.mischief is not None and self._refuses_for(party, wrapper, now):
+            elif self.mischief is not None and self.refuses_for(party, wrapper, now):
                 pass
             else:
                 self._expect(party, now)
@@ -345,68 +335,13 @@ class CommunicationsHub(CosemDevice):
             self.network.lost[int(party)] = now
             self.write_log(Log.EVENT, Event.HAN_LOST, now)
         self.note("hub.han-lost", int(party), ERRORS[party])
-        self._refuse(wrapper)
+        self.refuse(wrapper)
 
-    def _refuse(self, wrapper: Wrapper) -> None:
-        """Answer with an exception under the logical device that was called."""
+    def refuse(self, wrapper: Wrapper) -> None:
         apdu = EXCEPTION_RESPONSE.build(
             ExceptionResponse(StateError.SERVICE_NOT_ALLOWED, ServiceError.OPERATION_NOT_POSSIBLE)
         )
         self._effects.append(Send(WAN, WRAPPER.build(Wrapper(wrapper.destination, wrapper.source, apdu))))
-
-    # Mischief
-
-    def _strikes(self, word: str, figure: int, now: Instant, party: Party = Party.HUB) -> list[Strike]:
-        """What strikes the hub on an occasion; noted."""
-        if self.mischief is None:
-            return []
-        found = self.mischief.strikes(Point.HUB, self.installation, party, now, (word, figure))
-        for strike in found:
-            self._tell(strike)
-        return found
-
-    def _tell(self, strike: Strike) -> None:
-        if strike.fresh:
-            self._effects.append(strike.note)
-
-    def _mishap(self, frame: bytes, now: Instant) -> bool:
-        """Whether a frame from the WAN gets lost in the hub."""
-        lost = False
-        for strike in self._strikes(mishaps.FRAME, len(frame), now):
-            lost = True
-            if isinstance(strike.fault, mishaps.HubReboot):
-                self._reboot(strike.fault.dark_s, now)
-            else:
-                self.note("hub.overrun", len(frame))
-        return lost
-
-    def _reboot(self, seconds: int, now: Instant) -> None:
-        """Restart: what is volatile is lost, and nothing is heard for so long. No loss of power: nothing is logged."""
-        self.drop()
-        self._power_back = now + seconds * SECOND
-        self._radio.sleep()
-        self._held.clear()
-        self._waiting.clear()
-        self.note("hub.reboot", seconds)
-
-    def _refuses_for(self, party: Party, wrapper: Wrapper, now: Instant) -> bool:
-        """Whether the hub refuses in the place of a device that is there."""
-        found = self._strikes(mishaps.FORWARD, int(party), now, party)
-        if found:
-            self.note("hub.object-unavailable", int(party))
-            self._refuse(wrapper)
-        return bool(found)
-
-    def _mirror_stands(self, now: Instant) -> Instant | None:
-        """Since when the mirror is no longer kept up to date; None: it is."""
-        since: Instant | None = None
-        if self.mischief is not None:
-            for strike in self.mischief.stands(Point.HUB, self.installation, Party.HUB, now, (mishaps.MIRROR, 0)):
-                self._tell(strike)
-                memory = strike.armed.recall(self.installation)
-                stood = memory.setdefault("since", now - round(strike.fault.age_s * SECOND))
-                since = stood if since is None else min(since, stood)
-        return since
 
     def _expect(self, party: Party, now: Instant) -> None:
         """Stay awake for the answer: a sleepy meter hears at its next poll only."""
@@ -467,7 +402,7 @@ class CommunicationsHub(CosemDevice):
             self.note("hub.bad-han-frame", error.reason, error.offset)
             return
         if party is Party.GAS and self.mirror is not None:
-            if self._mirror_stands(self.now) is None:
+            if self.mirror_stands(self.now) is None:
                 self.mirror.learn(report)
         elif party is Party.ELECTRICITY and Party.IHD not in self.network.barred:
             self._effects.append(Send(HAN_IHD, frame))
@@ -499,7 +434,7 @@ class CommunicationsHub(CosemDevice):
         if found is not None:
             found.lost_since = self.network.gone_since(Party.GAS)
             if self.mischief is not None:
-                stood = self._mirror_stands(self.now)
+                stood = self.mirror_stands(self.now)
                 if stood is not None and (found.lost_since is None or stood < found.lost_since):
                     found.lost_since = stood
         return found

@@ -1,0 +1,91 @@
+"""What mischief does to a hub, between the question at its point and the hub's own room.
+
+The faults are those of `emulator.faults.hub` and, where the hub speaks for a device of the home, of
+`emulator.faults.home_network`. A hub that nobody may strike asks nothing.
+"""
+
+from devices.common.device import CosemDevice
+from devices.common.profile import Hub
+from emulator.codecs.wrapper import Wrapper
+from emulator.faults import hub as mishaps
+from emulator.faults.fault import Point
+from emulator.faults.mischief import Strike
+from emulator.kernel.effects import Instant
+from emulator.kernel.machine import Party
+from emulator.kernel.time import SECOND
+
+
+class StruckHub(CosemDevice):
+    """The part of a hub that faults are about."""
+
+    __slots__ = ("habits",)
+
+    habits: Hub
+    """The hub's section of the profile."""
+
+    def lose_attachment(self) -> None:
+        """Lose the cellular network, and what waited for it."""
+        raise NotImplementedError
+
+    def refuse(self, wrapper: Wrapper) -> None:
+        """Answer with an exception under the logical device that was called."""
+        raise NotImplementedError
+
+    def strikes(self, word: str, figure: int, now: Instant, party: Party = Party.HUB) -> list[Strike]:
+        """What strikes the hub on an occasion; noted."""
+        if self.mischief is None:
+            return []
+        found = self.mischief.strikes(Point.HUB, self.installation, party, now, (word, figure))
+        for strike in found:
+            self.tell(strike)
+        return found
+
+    def tell(self, strike: Strike) -> None:
+        if strike.fresh:
+            self._effects.append(strike.note)
+
+    def mishap(self, frame: bytes, now: Instant) -> bool:
+        """Whether a frame from the WAN gets lost in the hub."""
+        lost = False
+        for strike in self.strikes(mishaps.FRAME, len(frame), now):
+            lost = True
+            if isinstance(strike.fault, mishaps.HubReboot):
+                self.reboot(strike.fault.dark_s, now)
+            else:
+                self.note("hub.overrun", len(frame))
+        return lost
+
+    def reboot(self, seconds: int, now: Instant) -> None:
+        """Restart: what is volatile is lost, and nothing is heard for so long. No loss of power: nothing is logged."""
+        self.drop()
+        self._power_back = now + seconds * SECOND
+        self.lose_attachment()
+        self.note("hub.reboot", seconds)
+
+    def refuses_for(self, party: Party, wrapper: Wrapper, now: Instant) -> bool:
+        """Whether the hub refuses in the place of a device that is there."""
+        found = self.strikes(mishaps.FORWARD, int(party), now, party)
+        if found:
+            self.note("hub.object-unavailable", int(party))
+            self.refuse(wrapper)
+        return bool(found)
+
+    def mirror_stands(self, now: Instant) -> Instant | None:
+        """Since when the mirror is no longer kept up to date; None: it is."""
+        since: Instant | None = None
+        if self.mischief is not None:
+            for strike in self.mischief.stands(Point.HUB, self.installation, Party.HUB, now, (mishaps.MIRROR, 0)):
+                self.tell(strike)
+                memory = strike.armed.recall(self.installation)
+                stood = memory.setdefault("since", now - round(strike.fault.age_s * SECOND))
+                since = stood if since is None else min(since, stood)
+        return since
+
+    def texts_needed(self, now: Instant) -> int:
+        """How many short messages wake it."""
+        needed = self.habits.sms_count
+        if self.mischief is not None:
+            for strike in self.mischief.stands(Point.HUB, self.installation, Party.HUB, now, (mishaps.SMS, 0)):
+                self.tell(strike)
+                needed = max(needed, strike.fault.needed)
+        return needed
