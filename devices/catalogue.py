@@ -24,7 +24,7 @@ KINDS: Final[Mapping[Party, Builder]] = {
 }
 
 NAMES: Final = (
-    *("elster_as300p", "elster_as300p_5t", "elster_bk_g4", "elster_hub", "elster_ihd"),
+    *("elster_as300p", "elster_as300p_5t", "elster_as300p_5t_own", "elster_bk_g4", "elster_hub", "elster_ihd"),
     *("itron_e", "itron_g"),
 )
 

@@ -11,11 +11,10 @@ A home is *cold* when one of its switches lost at least `cold_h` hours (ASSUMED:
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final, Protocol
 
+from emulator.dcc.auxiliary_tables import right_table
 from emulator.dcc.verdict import Verdict
-from emulator.fleet import registry, tariffs
 from emulator.fleet.cell import Cell
 from emulator.fleet.installation import Installation
 from emulator.fleet.tariffs import SwitchingTable
@@ -103,27 +102,6 @@ def against(
                 gained += to - at
             at = to
     return lost, gained
-
-
-def right_table(home: Installation) -> SwitchingTable | None:
-    """The table by which a home should be heated: the tariff it was found with, or its meter's own calendar where the
-    model keeps one. None for a home without auxiliary load."""
-    wiring, spec = home.wiring, home.device(Party.ELECTRICITY)
-    if wiring is None or spec is None:
-        return None
-    habits = registry.model(spec.model).profile.auxiliary
-    if getattr(habits, "calendar", "tariff") == "own":
-        return _own(habits.own_on, habits.own_off)
-    return tariffs.tables()[wiring.tariff]
-
-
-@lru_cache(maxsize=64)
-def _own(on: str, off: str) -> SwitchingTable:
-    """A meter's own calendar as found, in the words of a table: rate 2 while switches are on."""
-    start, end = (int(text[:2]) * 60 + int(text[3:]) for text in (on, off))
-    lasts = (end - start) % 1_440
-    day = [(at, 2 if (at - start) % 1_440 < lasts else 1) for at in sorted({0, start, end})]
-    return SwitchingTable("own", "the meter's own calendar", 2, (2,), tuple(day))
 
 
 def of_home(cell: Cell, home: Installation, since: Instant, until: Instant) -> list[SwitchHarm]:

@@ -20,6 +20,7 @@ from emulator.crypto import derive
 from emulator.dcc import auxiliary_harm
 from emulator.dcc.auxiliary_harm import HarmReport, SwitchHarm
 from emulator.dcc.auxiliary_release import FIRST_NUMBER
+from emulator.dcc.auxiliary_tables import right_table
 from emulator.dcc.service_requests import Front, FrontSettings, Job
 from emulator.errors import EmulatorError, UsageError
 from emulator.faults.fault import Fault
@@ -292,7 +293,7 @@ class EveningCell:
     def _requests(self, home: Installation, wanted: Round, now: Instant) -> list[tuple[int, bool, Job]]:
         """(switch, on, request) for every wired switch."""
         assert home.wiring is not None
-        table = auxiliary_harm.right_table(home)
+        table = right_table(home)
         found = []
         for switch in range(1, home.wiring.switches + 1):
             on = wanted.wanted == "on"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from emulator.codecs.axdr import Data, Tag, enum, integer, octet_string, structure
-from emulator.dcc import auxiliary_release
+from emulator.dcc import auxiliary_release, auxiliary_tables
 from emulator.dcc.auxiliary_release import AuxiliarySettings
 from emulator.dcc.verdict import Outcome, Verdict
 from emulator.dlms import moment
@@ -257,8 +257,9 @@ class Takeover:
         if not table.agrees(calendar):
             yield Remark(Note("takeover.tariff-astray", (wiring.tariff,)))
             raise CauseError(cause)
-        wanted = table.live(self._now)
-        near = table.live(self._now - AUXILIARY_TOLERANCE_US) != wanted
+        switching = auxiliary_tables.switching(wiring, self._meter.device.spec.model)
+        wanted = switching.live(self._now)
+        near = switching.live(self._now - AUXILIARY_TOLERANCE_US) != wanted
         switches = range(1, wiring.switches + 1)
         states = yield from session.get_list(tuple(services.auxiliary(switch) for switch in switches))
         for switch, state in zip(switches, states, strict=True):
@@ -270,7 +271,7 @@ class Takeover:
         """Rest until the next switching time has passed, then look again under the new keys."""
         wiring = self._record.wiring
         assert wiring is not None
-        at = tariffs.tables()[wiring.tariff].next_switch(self._now)
+        at = auxiliary_tables.switching(wiring, self._meter.device.spec.model).next_switch(self._now)
         if at is None:
             return
         yield Rest(at + self._settings.switch_margin_us)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emulator.dcc import auxiliary_harm, campaign
+from emulator.dcc import campaign
 from emulator.dcc.auxiliary_harm import SwitchHarm, against, report
 from emulator.dcc.auxiliary_release import AuxiliarySettings, check, esme_variant, refusal
+from emulator.dcc.auxiliary_tables import right_table
 from emulator.dcc.casework import CampaignSettings
 from emulator.dcc.host import HostOptions
 from emulator.dcc.takeover import TakeoverSettings
@@ -209,4 +210,4 @@ def test_a_home_without_auxiliary_load_has_no_harm() -> None:
     """Nothing to compare: no table, no switch."""
     estate = open_estate("demo-street")
     plain = next(home for n in range(20) if (home := estate.installation(n)).wiring is None)
-    assert auxiliary_harm.right_table(plain) is None
+    assert right_table(plain) is None
