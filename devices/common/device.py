@@ -13,14 +13,13 @@ An alert is sealed and sent after the answer of the request that caused it: both
 a receiver that takes them in order must see them in order.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from devices.common import clock, frames, nvm, victim
 from devices.common.event_log import Event, EventLog, Log
-from devices.common.key_slots import KEY_IDS, KEY_NAMES, KeyMemory, plan
-from devices.common.key_writer import writer
+from devices.common.keyed import Keyed
 from devices.common.kit import Kit
 from devices.common.model import DeviceModel, Home, Spec
 from devices.common.profile import Birth
@@ -29,9 +28,7 @@ from emulator.codecs.wrapper import WRAPPER, Wrapper
 from emulator.commands import Command, HangUp, Notice, PowerCut, RaiseAlert
 from emulator.crypto import derive
 from emulator.crypto.keys import ContextStore
-from emulator.dlms.classes.security_setup import SecuritySetup
 from emulator.dlms.cosem import Association, Key, ObjectTree
-from emulator.dlms.security import Reaction
 from emulator.dlms.server import Server
 from emulator.dlms.witness import Witness
 from emulator.errors import CounterExhaustedError, FrameError
@@ -48,14 +45,12 @@ off."""
 NEVER: Final[Instant] = 1 << 62
 _UNKNOWN: Final[Instant] = -1
 
-_KEY_EVENTS: Final = (Event.KEY_EK, Event.KEY_BROADCAST, Event.KEY_AK, Event.KEY_MASTER)
-
 
 def _born(birth: Birth, seed: int, installation: int) -> Instant:
     return birth.day(chance.bits(seed, "birth", installation))
 
 
-class CosemDevice:
+class CosemDevice(Keyed):
     """One meter, or the hub's own logical device. Subclasses name their objects and add physics."""
 
     __slots__ = (
@@ -187,30 +182,6 @@ class CosemDevice:
         """The secret of a low-level association, where a profile asks for one: 8 bytes, derived."""
         return derive.key(b"%d" % self.seed, "password", self._keyed)[:8]
 
-    def key_installed(self, client_sap: int, key_id: int, now: Instant) -> None:
-        self.write_log(Log.SECURITY, _KEY_EVENTS[key_id])
-        if self.mischief is not None:
-            self.written.append(KEY_NAMES[key_id])
-
-    # Keys
-
-    @property
-    def security(self) -> SecuritySetup:
-        """The security setup of the management client."""
-        found = self.objects.named("security")
-        assert isinstance(found, SecuritySetup)
-        return found
-
-    def key_memory(self, now: Instant) -> KeyMemory:
-        """The truth about the slots of its keys, for test benches. Asking does what is due: a master key that nobody
-        confirmed in time has lapsed afterwards."""
-        index = self.contexts[self.model.profile.addressing.management]
-        return writer(self.model.profile).memory(self.security, self, index, now)
-
-    def key_plan(self, keys: Iterable[KeyName]) -> tuple[str, ...]:
-        """The names of the writes by which this model replaces these keys, in order."""
-        return tuple(write.name for write in plan(self.model.profile.keys, (KEY_IDS[name] for name in keys)))
-
     # Time and logs
 
     @property
@@ -338,10 +309,6 @@ class CosemDevice:
             server = self._server = Server(self, self.kit.serving)
         return server.receive(client_sap, apdu, now)
 
-    def overrule(self, counter: bool, usual: Reaction) -> Reaction:
-        """How it reacts to a request that does not open, when a fault has a say."""
-        return victim.reaction(self, counter, usual)
-
     def hush(self) -> None:
         """Forget what waits to be sent: the mains have gone."""
         self._outbox.clear()
@@ -389,18 +356,13 @@ class CosemDevice:
         """Lose the mains for `seconds` (at least 1)."""
         self.drop()
         if self.deviations:
-            self._lose_volatile_keys(now)
+            self.lose_volatile_keys(now)
         self._power_back = now + max(1, seconds) * SECOND
         self.write_log(Log.POWER, Event.POWER_LOST, now)
         self.write_log(Log.POWER, Event.POWER_BACK, self._power_back)
         self.note("device.power-cut", seconds)
         if self.mischief is not None:
             victim.powered_up(self, self._power_back)
-
-    def _lose_volatile_keys(self, now: Instant) -> None:
-        index = self.contexts.get(self.model.profile.addressing.management)
-        if index is not None and self.store.loaded(index):
-            writer(self.model.profile).goes_dark(self.security, self, index, now)
 
     def snapshot(self) -> bytes:
         """Everything that deviates; b"" when nothing does. Never a key."""

@@ -105,8 +105,8 @@ class Victim:
 
 def _victim(device: "CosemDevice", now: Instant) -> Victim | None:
     """The device as a victim; None for one whose management client has no keys here."""
-    index = device.contexts.get(device.model.profile.addressing.management)
-    return None if index is None or not device.store.loaded(index) else Victim(device, index, now)
+    index = device.key_context
+    return None if index < 0 else Victim(device, index, now)
 
 
 def _strikes(device: "CosemDevice", point: Point, now: Instant, occasion: Any) -> list[Strike]:
