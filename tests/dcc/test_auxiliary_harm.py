@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from emulator.fleet import tariffs
 from emulator.fleet.drawn import DrawnHomes
 from emulator.fleet.estate import Estate, open_estate
 from emulator.kernel.time import DAY, HOUR, MINUTE
+from emulator.resources import fixture
 
 START = 18_323 * DAY
 FIVE = (1, 6, 15)
@@ -211,3 +213,34 @@ def test_a_home_without_auxiliary_load_has_no_harm() -> None:
     estate = open_estate("demo-street")
     plain = next(home for n in range(20) if (home := estate.installation(n)).wiring is None)
     assert right_table(plain) is None
+
+
+# A calendar of its own
+
+
+@pytest.fixture
+def own_street(tmp_path: Path) -> Estate:
+    """The demo street, its five-terminal meters of the model with a calendar of its own."""
+    text = fixture("estates/demo-street.toml").read_text("utf-8")
+    file = tmp_path / "own-street.toml"
+    file.write_text(
+        text.replace('"elster_as300p_5t"', '"elster_as300p_5t_own"').replace(
+            "elster_as300p_5t =", "elster_as300p_5t_own ="
+        )
+    )
+    return open_estate(str(file))
+
+
+def test_a_calendar_of_its_own_outlives_a_reset_tariff(own_street: Estate) -> None:
+    """H4 loads another tariff into every meter and no home is cold: the switches never followed it. Under release 1.1
+    they are seen to follow their calendar, late by their offsets."""
+    for auxiliary, followed in ((AuxiliarySettings("1.0", "H4"), 0), (AuxiliarySettings(), 3)):
+        settings_ = CampaignSettings(takeover=TakeoverSettings(auxiliary=auxiliary))
+        options = HostOptions(settings=settings_, only=frozenset(FIVE), harm_days=5)
+        result = campaign.run(own_street, options, workers=1)
+        assert (result.totals.migrated, result.totals.auxiliary) == (3, followed)
+        assert result.harm is not None
+        assert (result.harm.homes, result.harm.harmed) == (3, 0)
+    home = own_street.installation(1)
+    assert right_table(home) is not None
+    assert right_table(home).day == ((0, 2), (420, 1))  # type: ignore[union-attr]
