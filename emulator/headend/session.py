@@ -198,6 +198,11 @@ class Session:
             self.client.associated = False
         self._heard = False  # whoever comes back may find the device asleep
 
+    def lost(self) -> None:
+        """The association is gone: the device started anew, or somebody rested so long that it may be asleep again."""
+        self.client.associated = False
+        self._heard = False
+
     def _repeat(self, request: Callable[[], bytes]) -> Steps[Any]:
         for left in reversed(range(READ_TRIES)):
             try:

@@ -40,6 +40,13 @@ NOT_TRIED: Final = "-"
 
 _NO_KEYS_MOVE: Final = frozenset({Point.KEY_TRANSFER, Point.KEY_WRITE})
 """No service request changes the keys of a SMETS1 device: the S1SP does that by itself."""
+_ADAPTED: Final[dict[str, dict[str, Any]]] = {
+    "power-cut-before-answer": {"after": "any", "skip": 5},
+    "relay-inverted": {"from_migration": False},
+}
+"""Examples that speak of changes of keys or of migrations, and what they are here: the mains go when the first step has
+been carried out (five answers have gone out by then, to open the way), the relay is inverted at once."""
+
 _CERTAIN: Final[dict[str, Any]] = {"share": 1.0, "chance": 1.0, "after_s": 0, "installation": HOME}
 
 
@@ -169,7 +176,7 @@ def certain(name: str, case: Case) -> Fault | None:
     """A fault's example, made to strike this home and the device that a request is about; None when it strikes no
     device of that kind."""
     kind = catalogue.kind(name)
-    settings = {**kind.example, **_CERTAIN}
+    settings = {**kind.example, **_CERTAIN, **_ADAPTED.get(name, {})}
     if kind.example.get("chance", 1.0) < 1.0 and not kind.example.get("times"):
         settings["times"] = 2
     if "seconds" in settings:

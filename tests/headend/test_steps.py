@@ -71,6 +71,16 @@ def test_whichever_frame_is_lost_a_verdict_is_never_wrong(lost: int) -> None:
     assert answer.verdict in ("success", "timeout")
 
 
+@pytest.mark.parametrize("device", ["electricity", "gas"])
+def test_mains_that_go_before_the_answer_leave_no_doubt(world: Playground, home: Home, device: str) -> None:
+    """The contact has moved, nobody said so and the association is gone: it is opened anew, and the state asked."""
+    fault = world.inject("power-cut-before-answer", installation=HOME, device=device, after="any", skip=5)
+    answer = home.request("7.2", device=device)
+    assert fault.fired == 1
+    assert answer.success
+    assert not contact(home, Party[device.upper()])
+
+
 # Auxiliary load
 
 

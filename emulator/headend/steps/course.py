@@ -5,20 +5,26 @@ models comes from the profile and nowhere else. Every request of a step is count
 of the step that met it, as the decoded SMETS1 answers do (MMC: SMETS1Debug, response code and position; FACT).
 
 No step believes an acknowledgement. What changes something is followed by reading it back (`done`), and so is a change
-whose answer was lost: whether it took effect is asked, never assumed, and nothing is sent twice.
+whose answer was lost: whether it took effect is asked, never assumed, and no method is invoked twice.
+
+A device that says nothing, or no longer knows our association, may have lost its mains in between. Once in a course it
+is given time to come back and the association is opened anew; what can be asked again without harm (reading, and
+writing the same value) is asked again then.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from emulator.codecs.action import MethodRef
 from emulator.codecs.axdr import DATA, Data
 from emulator.codecs.get import AttributeRef
+from emulator.headend.conversation import Rest
 from emulator.headend.keyring import Target
 from emulator.headend.session import DISBELIEVED, NoAnswerError, RefusedError, Steps
 from emulator.kernel.effects import Instant
 from emulator.kernel.machine import Party
+from emulator.kernel.time import SECOND
 
 Payload: TypeAlias = dict[str, Any]
 """What a service answers, as plain values: numbers, texts, lists and dicts of them."""
@@ -27,6 +33,11 @@ NOT_OFFERED: Final = "not-offered"
 """Reason of a refusal by the steps: the model has no such object, or not in this number or range."""
 NOT_EFFECTED: Final = "not-effected"
 """Reason of a refusal by the steps: the device said yes, and what was read back says otherwise."""
+
+BACK_AFTER_S: Final = 90
+"""How long a device that may have lost its mains is given to come back. ASSUMED."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Course:
     """One run of a service's steps: `target` is the device, `profile` its model's, `members` the EUI-64 of the home's
     devices by the papers, `now` tells the instant."""
 
-    __slots__ = ("_now", "members", "position", "profile", "target")
+    __slots__ = ("_now", "_reopened", "members", "position", "profile", "target")
 
     def __init__(
         self, target: Target, profile: Any, members: Mapping[Party, bytes], now: Callable[[], Instant]
@@ -47,6 +58,7 @@ class Course:
         self.profile = profile
         self.members = members
         self._now = now
+        self._reopened = False
         self.position = 0
         """How many requests were begun: the place of the one that failed, counted from 1."""
 
@@ -58,19 +70,33 @@ class Course:
     def get(self, reference: AttributeRef) -> Steps[Data]:
         """Read an attribute. Raises NoAnswerError, RefusedError."""
         self.position += 1
-        data: Data = yield from self.target.session.get(reference)
+        data: Data = yield from self._surely(lambda: self.target.session.get(reference))
         return data
 
     def get_list(self, references: tuple[AttributeRef, ...]) -> Steps[list[Data]]:
         """Read several attributes in one request. Raises NoAnswerError, RefusedError."""
         self.position += 1
-        found: list[Data] = yield from self.target.session.get_list(references)
+        found: list[Data] = yield from self._surely(lambda: self.target.session.get_list(references))
         return found
 
     def set(self, reference: AttributeRef, data: Data) -> Steps[None]:
         """Write an attribute. Raises NoAnswerError, RefusedError."""
         self.position += 1
-        yield from self.target.session.set(reference, data)
+        yield from self._surely(lambda: self.target.session.set(reference, data))
+
+    def _surely(self, request: Callable[[], Steps[T]]) -> Steps[T]:
+        """Make a request that may be made twice; again, when the device seems to have gone and come back."""
+        try:
+            return (yield from request())
+        except (NoAnswerError, RefusedError) as error:
+            if self._reopened or (isinstance(error, RefusedError) and error.reason != "exception"):
+                raise
+        self._reopened = True
+        yield Rest(self.now + BACK_AFTER_S * SECOND)
+        session = self.target.session
+        session.lost()
+        yield from session.open()
+        return (yield from request())
 
     def action(self, method: MethodRef, data: Data | None = None) -> Steps[Data | None]:
         """Invoke a method, once. Raises NoAnswerError, RefusedError."""

@@ -142,7 +142,7 @@ def activate(course: Course, asked: Activation) -> Steps[Payload]:
         return {"version": asked.version, "activates": utc(at).isoformat(timespec="seconds")}
     doubt = yield from _patiently(course, _ACTIVATE)
     session = course.target.session
-    session.client.associated = False  # the device has started anew
+    session.lost()  # the device has started anew
     yield from session.open()
     status = yield from _settled(course)
     runs = bytes((yield from course.get(services.FIRMWARE)).value).decode("ascii", "replace")
