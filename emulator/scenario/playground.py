@@ -21,6 +21,7 @@ from emulator.codecs.axdr import Data, Tag
 from emulator.codecs.get import AttributeRef
 from emulator.commands import Command, PressBoost
 from emulator.crypto import derive
+from emulator.dcc.auxiliary_release import FIRST_NUMBER, AuxiliarySettings
 from emulator.dcc.service_requests import Front, FrontSettings, Response
 from emulator.dlms import moment
 from emulator.dlms.cosem import obis
@@ -89,6 +90,11 @@ class Playground:
         """Every fault put in force here, ended ones included, in order."""
         self.entries: list[Entry] = []
         """Every note so far, in order within a cell."""
+
+    @property
+    def auxiliary(self) -> AuxiliarySettings:
+        """What the core release in force can do with auxiliary load: the front's setting."""
+        return self._front_settings.auxiliary
 
     @property
     def seed(self) -> int:
@@ -276,6 +282,8 @@ class _PlayCell:
     def __init__(self, world: Playground, number: int, link: str, profile: LinkProfile, air: AirProfile) -> None:
         estate = world.estate
         self.cell = Cell(estate, number, self, link=link, profile=profile, air=air, sink=world.entries.append)
+        for fault_number, fault in enumerate(world.auxiliary.faults(), FIRST_NUMBER):
+            self.cell.mischief.arm(fault, estate.start, fault_number)
         secret = derive.key(b"head end", "playground", estate.name, estate.seed)
         self.keyring = Keyring(secret, self.cell.members, Patience(), world.custody)
         self.keyring.attend(self.cell)

@@ -16,12 +16,14 @@ from emulator.dcc.auxiliary_release import AuxiliarySettings, check, esme_varian
 from emulator.dcc.auxiliary_tables import right_table
 from emulator.dcc.casework import CampaignSettings
 from emulator.dcc.host import HostOptions
+from emulator.dcc.service_requests import FrontSettings
 from emulator.dcc.takeover import TakeoverSettings
 from emulator.fleet import tariffs
 from emulator.fleet.drawn import DrawnHomes
 from emulator.fleet.estate import Estate, open_estate
 from emulator.kernel.time import DAY, HOUR, MINUTE
 from emulator.resources import fixture
+from emulator.scenario.playground import Playground
 
 START = 18_323 * DAY
 FIVE = (1, 6, 15)
@@ -244,3 +246,17 @@ def test_a_calendar_of_its_own_outlives_a_reset_tariff(own_street: Estate) -> No
     home = own_street.installation(1)
     assert right_table(home) is not None
     assert right_table(home).day == ((0, 2), (420, 1))  # type: ignore[union-attr]
+
+
+def test_a_playground_under_h5_reads_right_and_does_nothing() -> None:
+    """After its keys are changed a switch is told off: verdict and read say so, and the heater goes on."""
+    world = Playground("demo-street", front=FrontSettings(auxiliary=AuxiliarySettings("1.0", "H5")))
+    home = world.home(6)
+    switch = home.auxiliary(1)
+    assert switch.closed
+    assert switch.physically_closed
+    home.electricity.rotate_keys()
+    answer = home.request("7.6", switch=1, minutes=60)
+    assert answer.success
+    assert (switch.closed, switch.physically_closed) == (False, True)
+    assert [entry.installation for entry in world.notes("auxiliary.relay")] == [6]
