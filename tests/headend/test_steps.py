@@ -329,3 +329,46 @@ def test_a_body_that_cannot_be_is_the_callers_mistake(home: Home) -> None:
         with pytest.raises(InputError, match=service):
             home.request(service, **body)
     assert not home.notes("request.")
+
+
+TRUTHS: dict[str, tuple[dict[str, Any], Any]] = {
+    "7.2": ({}, lambda home: not contact(home)),
+    "7.6": ({"switch": 1, "minutes": 90}, lambda home: not home.auxiliary(1).physically_closed),
+    "1.1.1": ({"table": "white-meter"}, lambda home: _rates(home) == [2, 1, 2]),
+    "6.14.1": ({"switch": 2, "description": "Immersion"}, lambda home: _label(home) == b"Immersion"),
+    "11.1": ({"version": "03.25", "size": 300}, lambda home: _image(home) == 3),
+}
+
+
+def _rates(home: Home) -> list[int]:
+    plan = home.electricity.physical.ledger.regimes[-1].calendar.plan(18_330)
+    return [rate for _, rate in plan.spans]
+
+
+def _label(home: Home) -> bytes:
+    meter = home.electricity.physical
+    return bytes(meter.objects.named("auxiliary.2.label").read(meter, 2, meter.now).value)
+
+
+def _image(home: Home) -> int:
+    meter = home.electricity.physical
+    return int(meter.objects.named("image").read(meter, 6, meter.now).value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("service", TRUTHS)
+@pytest.mark.parametrize("fault", ["gprs-loss", "gprs-corrupt", "gprs-truncate", "gprs-duplicate", "gprs-coalesce"])
+def test_no_bearer_makes_a_verdict_lie(service: str, fault: str) -> None:
+    """Whichever frame is struck, success means that it is so; and a frame that comes twice does nothing twice."""
+    body, so = TRUTHS[service]
+    for skip in range(45):
+        world = Playground("demo-street", seed=1)
+        home = world.home(HOME)
+        injected = world.inject(fault, installation=HOME, skip=skip, times=1, may_stay_quiet=True)
+        answer = home.request(service, **body)
+        if answer.success:
+            assert so(home), (skip, answer)
+        if not injected.fired:
+            assert answer.success
+            break
+        assert world.check("one-verdict-each", "counters-never-go-back") == []
