@@ -259,4 +259,4 @@ def test_a_playground_under_h5_reads_right_and_does_nothing() -> None:
     answer = home.request("7.6", switch=1, minutes=60)
     assert answer.success
     assert (switch.closed, switch.physically_closed) == (False, True)
-    assert [entry.installation for entry in world.notes("auxiliary.relay")] == [6]
+    assert {entry.installation for entry in world.notes("auxiliary.relay")} == {6}
