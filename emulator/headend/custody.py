@@ -11,8 +11,9 @@ Each of the two hierarchies (data keys, master key) changes through the same sta
 *Recorded* means: the candidate stands in the builder's memory; *acknowledged*: in the other keeper's too. Nothing is
 sent before that. Only a device's own behaviour proves or disproves.
 
-Every move is told as a note of kind `custody.*` (party, hierarchy, generation, keeper; never a key), which the scripts
-put into the journal; `custody_ledger` reads them back as who knew what, and when.
+What is done is told as notes of kind `custody.*` (party, hierarchy, generation, keeper; never a key), which the scripts
+put into the journal; `custody_ledger` reads them back as who knew what, and when. Where one step never comes without
+another (what is acknowledged was recorded, what is promoted is proven) one note stands for both.
 """
 
 from collections.abc import Callable
@@ -75,10 +76,8 @@ BOTH: Final = "both"
 _OTHER: Final[dict[KeeperName, KeeperName]] = {"s1sp": "dco", "dco": "s1sp"}
 
 _TOLD: Final[dict[Event, str]] = {
-    Event.RECORD: "custody.recorded",
     Event.ACKNOWLEDGE: "custody.acknowledged",
     Event.SEND: "custody.sent",
-    Event.PROVEN: "custody.confirmed",
     Event.PROMOTE: "custody.promoted",
     Event.DISPROVEN: "custody.given-up",
     Event.DROP: "custody.lost",
@@ -125,15 +124,14 @@ class Change:
             if event is Event.ACKNOWLEDGE:
                 custody.acknowledge()
             custody.move(stage)
-        if self.told is not None and event is not Event.DOUBT:
+        kind = _TOLD.get(event)
+        if kind is not None and self.told is not None:
             keeper = BOTH
-            if event is Event.RECORD:
-                keeper = custody.builder
-            elif event is Event.ACKNOWLEDGE:
+            if event is Event.ACKNOWLEDGE:
                 keeper = _OTHER[custody.builder]
             elif missed is not None:
                 keeper = _OTHER[missed]
-            self.told.append(Note(_TOLD[event], (*self._where, about, keeper)))
+            self.told.append(Note(kind, (*self._where, about, keeper)))
 
     @property
     def in_doubt(self) -> bool:
@@ -362,7 +360,6 @@ def consult(device: DeviceCustody) -> Steps[None]:
             raise RefusedError("custody", "smso-closed")
         master.receive()
         device.tell("handed-over", Hierarchy.DATA, 0, "s1sp")
-        device.tell("handed-over", Hierarchy.MASTER, 0, "s1sp")
     if device.told:
         yield from heard(device)
 
@@ -379,10 +376,11 @@ def candidate(device: DeviceCustody, hierarchy: Hierarchy) -> Steps[int]:
     """A new generation, recorded by one keeper and acknowledged by the other. Raises RefusedError when it is not: then
     nothing may be sent."""
     change, office = device.change(hierarchy), device.office
-    name, other = hierarchy.name.lower(), _OTHER[change.custody.builder]
     haunted = office.haunted
     change.move(Event.RECORD)
+    name, other = hierarchy.name.lower(), _OTHER[change.custody.builder]
     if haunted and (yield from _asked(device, Question("acknowledge", other, name))).silent:
+        device.tell("recorded", hierarchy, change.custody.candidate, change.custody.builder)
         yield from _waited_in_vain(device, "acknowledgement")
     change.move(Event.ACKNOWLEDGE)
     generation = change.custody.candidate

@@ -314,12 +314,18 @@ class Custody:
                     self._keep(at, generation)
                     memory[at + 1] = 0
                 continue
-            if generation and not self._has(at, generation):
-                memory[at + 1] = 0
-                continue
             before = memory[at]
-            memory[at] = generation
+            if generation and memory[at + 1] == generation:  # as a change should end
+                memory[at] = generation
+                memory[at + 1] = 0
+                if before:
+                    memory[at + 3] = memory[at + 2]
+                    memory[at + 2] = before
+                continue
             memory[at + 1] = 0
+            if generation and not self._has(at, generation):
+                continue
+            memory[at] = generation
             left = [each for each in memory[at + 2 : at + 4] if each and each != generation]
             if before and before != generation:
                 left.insert(0, before)
