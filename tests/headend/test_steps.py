@@ -1,5 +1,6 @@
 """Equivalent steps over the whole path: what was asked for is so in the machine itself, or no verdict says so."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 
 from devices.catalogue import KINDS
 from devices.common.model import DeviceModel
+from emulator import resources
 from emulator.errors import InputError
 from emulator.fleet import registry
 from emulator.headend.steps import SERVICES
@@ -321,6 +323,28 @@ def test_every_service_is_a_row_with_a_typed_body() -> None:
         assert row.devices
         assert row.roles
         assert msgspec.json.schema(row.parameters)["$defs"]
+
+
+def test_the_other_makers_meters_take_the_same_services(tmp_path: Path) -> None:
+    """Steps are a model's: what differs comes from the profile. Without a fifth terminal, its services are refused."""
+    text = resources.fixture("estates/demo-street.toml").read_text("utf-8")
+    for old, new in (("elster_as300p", "itron_e"), ("itron_e_5t", "elster_as300p_5t"), ("elster_bk_g4", "itron_g")):
+        text = text.replace(old, new)
+    street = tmp_path / "other-street.toml"
+    street.write_text(text.replace('"demo-street"', '"other-street"'))
+    home = Playground(str(street)).home(0)
+    assert home.installation.device(Party.ELECTRICITY).model == "itron_e"  # type: ignore[union-attr]
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        *((service, "electricity", {}) for service in ("4.8.1", "6.11", "6.13", "7.2", "7.3", "7.1", "7.4", "8.1.1")),
+        *((service, "gas", {}) for service in ("4.8.1", "6.11", "6.13", "7.2", "7.3", "7.4", "11.2")),
+        ("1.1.1", "electricity", {"table": "economy7"}),
+        *(("11.1", device, {"version": "5.00"}) for device in ("electricity", "gas", "hub")),
+        *(("11.3", device, {"version": "5.00"}) for device in ("electricity", "gas")),
+    ]
+    for service, device, body in asked:
+        answer = home.request(service, device=device, **body)
+        assert answer.success, (service, device, answer.detail)
+    assert home.request("7.5", switch=1).reason == "not-offered"
 
 
 def test_a_body_that_cannot_be_is_the_callers_mistake(home: Home) -> None:
