@@ -25,6 +25,7 @@ from emulator.headend.visit import Errand, Visit
 from emulator.kernel.effects import Effects, Instant, Note
 from emulator.kernel.machine import Party
 from emulator.kernel.time import DAY
+from emulator.oracle.audit import Examination, examine
 from emulator.oracle.heal import Healing
 from emulator.oracle.observe import Diagnosis, diagnose
 from emulator.oracle.verdict import Class
@@ -114,6 +115,10 @@ class ScenarioCell(CellCampaign):
                 told = diagnose(self.cell, self.keyring, home, target.party, self.cell.world.now)
                 found.append(Diagnosed(home, target.party.name.lower(), str(told.kind), told.reason, told.advice))
         return found
+
+    def examine(self, sample: int) -> Examination:
+        """What the oracle finds in the homes lost for their keys and in `sample` others, tried on the machines."""
+        return examine(self, self._estate.seed, sample)
 
     def prescribe(self, at: Instant, attempts: int, retry_us: int) -> int:
         """Take on the healing of every device here that can be healed. How many homes have any."""

@@ -19,9 +19,14 @@ _INLINE_MOST: Final = 100
 def toml(scenario: Scenario, remarks: tuple[str, ...] = ()) -> str:
     """The TOML of a scenario; `remarks` stand above it as comments."""
     lines = [f"# {line}" for remark in remarks for line in remark.splitlines()]
-    if lines:
-        lines.append("")
-    _table(plain(scenario), "", lines)
+    above = "\n".join([*lines, "", ""]) if lines else ""
+    return above + table_text(plain(scenario))
+
+
+def table_text(table: dict[str, Any]) -> str:
+    """The TOML of plain data, as `plain` gives it."""
+    lines: list[str] = []
+    _table(table, "", lines)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -96,6 +101,10 @@ def _key(key: str) -> str:
 
 
 def _text(text: str) -> str:
+    if "\n" in text and text.isprintable() is False and "\r" not in text:
+        inside = text.replace("\\", "\\\\").replace('"', '\\"')
+        if all(each.isprintable() or each == "\n" for each in inside):
+            return f'"""\n{inside}"""'
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from emulator.oracle.audit import Examination
 from emulator.scenario.facts import Facts
 
 SHOWN = 12
@@ -29,10 +30,22 @@ class Failure:
         return f"{self.text} (home{'s' * (len(self.homes) > 1)} {shown}{more})"
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a run took besides its time: exchanges with devices, seconds of the oracle's examination, the peak memory of
+    all processes together, bytes of a sleeping home."""
+
+    exchanges: int
+    examined_s: float
+    peak_rss_bytes: int
+    row_bytes: float
+
+
 @dataclass(slots=True)
 class Report:
     """One run under one seed. `digest` is the same for the same scenario, seed and version, on any number of workers;
-    `fired`: fault (name, and number where a name stands twice) to how often it struck."""
+    `fired`: fault (name, and number where a name stands twice) to how often it struck. `elapsed_s`: without the
+    `examination`, which is there when one was asked for; so is `cost`, but for a live run."""
 
     name: str
     seed: int
@@ -43,6 +56,10 @@ class Report:
     fired: dict[str, int] = field(default_factory=dict)
     virtual_s: int = 0
     elapsed_s: float = 0.0
+    skipped: list[str] = field(default_factory=list)
+    """What a live run could not look at."""
+    examination: Examination | None = None
+    cost: Cost | None = None
 
     @property
     def passed(self) -> bool:
@@ -91,6 +108,7 @@ class Report:
             "requests": {"done": self.facts.end.done, "failed": len(self.facts.end.failed)},
             "alerts": self.facts.end.alerts,
             "fired": self.fired,
+            "skipped": self.skipped,
             "virtual_s": self.virtual_s,
             "elapsed_s": round(self.elapsed_s, 3),
         }

@@ -26,7 +26,7 @@ from emulator.scenario import narrowed, reading, virtual
 from emulator.scenario.emit import toml
 from emulator.scenario.reading import Read
 from emulator.scenario.report import Failure, Report
-from emulator.scenario.scenario import Requests, Scenario
+from emulator.scenario.scenario import Requests, Scenario, Standing
 
 T = TypeVar("T")
 Progress: TypeAlias = Callable[[str], None]
@@ -181,6 +181,7 @@ def _everything(trials: _Trials, estate: Estate) -> None:
         _fewer_wishes(trials)
         _fewer_outages(trials)
         _without_healing(trials)
+        _fewer_checks(trials)
         if toml(trials.best.scenario) == before:
             break
     _shorter(trials)
@@ -259,6 +260,15 @@ def _without_healing(trials: _Trials) -> None:
     scenario = trials.best.scenario
     if scenario.healing is not None and not trials.failure.signature.startswith("healing"):
         trials.fails(msgspec.structs.replace(scenario, healing=None), "without the healing")
+
+
+def _fewer_checks(trials: _Trials) -> None:
+    """What does not fail need not be asked. What is turned off stays so: it would fail for a reason of its own."""
+    for index in reversed(range(len(trials.best.scenario.checks))):
+        scenario = trials.best.scenario
+        if not isinstance(scenario.checks[index], Standing):
+            left = tuple(check for at, check in enumerate(scenario.checks) if at != index)
+            trials.fails(msgspec.structs.replace(scenario, checks=left), f"without check {index}")
 
 
 def _minimise(items: Iterable[T], fails: Callable[[Sequence[T]], bool], *, empty: bool = False) -> None:

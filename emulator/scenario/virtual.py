@@ -21,7 +21,7 @@ from emulator.dcc.verdict import Verdict
 from emulator.errors import UsageError
 from emulator.fleet.estate import Estate
 from emulator.fleet.recipe import DEVICE_NAMES
-from emulator.fleet.shards import Shards, quiet_collector
+from emulator.fleet.shards import Shards, peak_bytes, quiet_collector
 from emulator.kernel import chance
 from emulator.kernel.effects import Instant
 from emulator.kernel.journal import combined_digest
@@ -29,12 +29,13 @@ from emulator.kernel.machine import Party
 from emulator.kernel.time import DAY, HOUR, MINUTE, SECOND
 from emulator.link.air import AirProfile
 from emulator.link.profile import LinkProfile, Outage
+from emulator.oracle.audit import Examination
 from emulator.scenario import checks_table
 from emulator.scenario.cell_run import ScenarioCell
 from emulator.scenario.facts import Facts, Finding, Moment
 from emulator.scenario.faultlist import Planned
 from emulator.scenario.reading import Read
-from emulator.scenario.report import Report
+from emulator.scenario.report import Cost, Report
 from emulator.scenario.scenario import Campaign, Evening, Harm, Migrate, Oracle, Pass, Requests, Rotate, Step
 from emulator.scenario.settings import laid_over
 from emulator.scenario.wishes import ROTATE, Job, command_of
@@ -290,8 +291,10 @@ def run(
     workers: int = 1,
     journal: str | None = None,
     progress: Progress | None = None,
+    examine: int | None = None,
 ) -> Report:
-    """Run a scenario under a seed (None: its own). `journal`: a folder for the cells' parts of a journal.
+    """Run a scenario under a seed (None: its own). `journal`: a folder for the cells' parts of a journal. `examine`: in
+    every cell have the oracle look at the homes lost for their keys and at so many others, and try it on the machines.
 
     Raises InputError for what only running shows to be wrong, WorkerError when a worker fails."""
     began = monotonic()
@@ -307,6 +310,13 @@ def run(
         for struck in going.all("struck").values():
             for number, homes in struck.items():
                 facts.struck[number] = tuple(sorted({*facts.struck.get(number, ()), *homes}))
+        ran = monotonic()
+        examination = None
+        if examine is not None:
+            examination = Examination()
+            for part in going.all("examine", examine).values():
+                examination.add(part)
+        examined = monotonic()
         ends: dict[int, CellEnd] = going.all("end")
     for each in ends.values():
         for finding in each.findings:
@@ -323,7 +333,14 @@ def run(
         facts=facts,
         fired=checks_table.fired(read.faults, end.fired),
         virtual_s=going.day * DAY // SECOND,
-        elapsed_s=monotonic() - began,
+        elapsed_s=ran - began,
+        examination=examination,
+        cost=Cost(
+            sum(end.exchanges for end in ends.values()),
+            examined - ran,
+            peak_bytes({end.process: end.peak_rss_bytes for end in ends.values()}),
+            sum(end.row_bytes * len(end.columns) for end in ends.values()) / estate.installations,
+        ),
     )
 
 

@@ -1,0 +1,331 @@
+"""A scenario on a served estate: the same file, driven over HTTP as any other program would.
+
+The estate is served in a process of its own, its clock standing: time passes when it is stepped, and as far as what is
+asked over the air needs. Faults are injected, homes migrated, keys changed, requests made, faults cleared, all by the
+commands of the control surface; verdicts are read from the ledger, strikes from the table of faults, standing checks
+are asked for. Then the same checks decide.
+
+What differs from virtual time: a migration goes on with the next home when one ends and not by the day's plan, so homes
+start at other instants; settings that only a campaign in virtual time has (pace, policies, the air's) cannot be chosen.
+What a served estate cannot be asked is refused before anything starts, and named; checks that look into a cell (the
+oracle, harm) are left out, and the report says so.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+
+from emulator.dcc.verdict import Verdict
+from emulator.errors import EmulatorError, InputError
+from emulator.fleet.recipe import DEVICE_NAMES
+from emulator.headend.session import NoAnswerError, RefusedError
+from emulator.kernel.time import DAY, SECOND
+from emulator.scenario import checks_table, emit
+from emulator.scenario.facts import Facts, Finding, HomeEnd, Moment
+from emulator.scenario.reading import Read
+from emulator.scenario.report import Report
+from emulator.scenario.scenario import (
+    Campaign,
+    Evening,
+    Harm,
+    Healing,
+    Migrate,
+    Oracle,
+    Pass,
+    Requests,
+    Rotate,
+    Scenario,
+    Step,
+    Wish,
+)
+from emulator.scenario.virtual import host_options, of_day
+from emulator.scenario.wishes import ROTATE
+from emulator.served.faults import ServedFault
+from emulator.served.process import ServedEstate
+from emulator.served.world import ServedWorld
+
+_PAGE: Final = 1_000
+_AUXILIARY: Final = ("core_release", "hypothesis", "reset_to")
+_AUDITED: Final = {"no": None, "yes": True, "astray": False}
+
+Try = Callable[[], Any]
+
+
+def run_live(read: Read, seed: int | None = None, *, folder: Path) -> Report:
+    """Run a scenario on an estate that is served for it. `folder` holds its state and log.
+
+    Raises InputError for what a served estate cannot be asked, or when it does not start."""
+    began = monotonic()
+    refused = list(unfit(read))
+    if refused:
+        raise InputError(
+            "\n  ".join([f"{read.where}: {len(refused)} things only in virtual time, without --live", *refused])
+        )
+    estate = read.estate(seed)
+    use = read.scenario.estate
+    source = use.source
+    if use.attach or use.cell is not None or not use.conditions:
+        source = str(folder / "estate.toml")
+        Path(source).write_text(emit.table_text(emit.plain(estate.recipe)), "utf-8")
+    link = read.scenario.link.kind or estate.recipe.link.kind
+    arguments = [] if estate.recipe.alerts.per_day is not None else ["--alerts", "0"]
+    arguments += _release(read)
+    with ServedEstate(
+        folder,
+        source,
+        seed=estate.seed,
+        installations=estate.installations,
+        link=link,
+        timing="modelled",
+        arguments=tuple(arguments),
+    ) as served:
+        run = _LiveRun(read, served)
+        trouble = run.go()
+        facts = Facts(estate.installations, trouble, trouble if read.scenario.healing is None else run.heal())
+        facts.findings = run.findings()
+        for number, fault in run.faults.items():
+            facts.struck[number] = () if fault.installation is None else (fault.installation,)
+        virtual_s = (served.world.instant - estate.start) // SECOND
+        digest = run.digest()
+    left_out = [each for _, each in _inside(read.scenario)]
+    asked = tuple(each for each in read.scenario.checks if each not in left_out)
+    looked_at = replace(read, scenario=msgspec.structs.replace(read.scenario, checks=asked))
+    return Report(
+        name=read.scenario.name,
+        seed=estate.seed,
+        live=True,
+        digest=digest,
+        failures=checks_table.failures(looked_at, facts),
+        facts=facts,
+        fired=checks_table.fired(read.faults, facts.end.fired),
+        virtual_s=virtual_s,
+        elapsed_s=monotonic() - began,
+        skipped=skipped(read),
+    )
+
+
+def unfit(read: Read) -> list[str]:
+    """What a scenario asks that a served estate cannot be asked."""
+    found = []
+    scenario = read.scenario
+    if scenario.link.core or scenario.link.air:
+        found.append("link.core, link.air: a served estate has its own")
+    campaigns: list[tuple[str, Step]] = [(f"campaigns[{at}]", step) for at, step in enumerate(scenario.campaigns)]
+    if scenario.healing is not None:
+        campaigns.append(("healing.campaign", scenario.healing.campaign))
+    for key, step in campaigns:
+        if isinstance(step, Migrate):
+            others = {**step.settings}
+            takeover = {**others.pop("takeover", {})}
+            auxiliary = {**takeover.pop("auxiliary", {})}
+            left = {*others, *takeover, *(set(auxiliary) - set(_AUXILIARY))}
+            if left:
+                found.append(f"{key}.settings: {', '.join(sorted(left))} cannot be chosen")
+            if step.gate:
+                found.append(f"{key}.gate: a migration by hand has no days to stop at")
+    return found
+
+
+def skipped(read: Read) -> list[str]:
+    """What a live run leaves out, in words: it is looked at from inside a cell."""
+    scenario = read.scenario
+    found = [f"checks[{at}] ({type(each).__name__.lower()})" for at, each in _inside(scenario)]
+    if scenario.healing is not None and scenario.healing.oracle:
+        found.append("healing.oracle")
+    return found
+
+
+def _inside(scenario: Scenario) -> list[tuple[int, Any]]:
+    return [(at, each) for at, each in enumerate(scenario.checks) if isinstance(each, Oracle | Harm)]
+
+
+def _release(read: Read) -> list[str]:
+    """The core release as `smets1 serve` takes it: the first migration's."""
+    for step in read.scenario.campaigns:
+        if isinstance(step, Migrate):
+            chosen = step.settings.get("takeover", {}).get("auxiliary", {})
+            options = [(f"--{name.replace('_', '-')}", chosen[name]) for name in _AUXILIARY if name in chosen]
+            return [word for option in options for word in option]
+    return []
+
+
+class _LiveRun:
+    """One run over HTTP."""
+
+    def __init__(self, read: Read, served: ServedEstate) -> None:
+        self._read = read
+        self._served = served
+        self._world: ServedWorld = served.world
+        self._homes = read.scenario.estate.only or tuple(range(served.estate.installations))
+        self.faults: dict[int, Any] = {each.number: each.fault for each in read.faults}
+        self._injected: dict[int, ServedFault] = {}
+        self._done = 0
+        self._failed: list[Finding] = []
+
+    def go(self) -> Moment:
+        """The trouble."""
+        for index, step in enumerate(self._read.scenario.campaigns):
+            if index:
+                self._to_midnight()
+            else:
+                self._outages()
+            for planned in self._read.faults:
+                if planned.campaign == index:
+                    self._injected[planned.number] = self._world.inject(planned.fault, may_stay_quiet=True)
+            self._step(step)
+        return self._moment()
+
+    def heal(self) -> Moment:
+        """The healing."""
+        healing = self._read.scenario.healing
+        assert isinstance(healing, Healing)
+        for number, fault in self._injected.items():
+            if self.faults[number].name not in healing.keep:
+                fault.clear()
+        self._to_midnight()
+        self._step(healing.campaign)
+        return self._moment()
+
+    def _outages(self) -> None:
+        """The link's planned outages, as faults that fall due."""
+        estate = self._served.estate
+        if self._read.scenario.link.outages is None:
+            return  # the served estate has its own
+        for outage in host_options(self._read, estate, None).profile.outages:
+            after_s = (outage.start - estate.start) / SECOND
+            self._world.inject("link-outage", may_stay_quiet=True, after_s=after_s, seconds=outage.seconds)
+
+    def _to_midnight(self) -> None:
+        passed = (self._world.instant - self._served.estate.start) % DAY
+        self._world.run_for(seconds=(DAY - passed) / SECOND)
+
+    def _until(self, at: int) -> None:
+        """Let time pass until so many µs after the campaign's midnight."""
+        passed = (self._world.instant - self._served.estate.start) % DAY
+        if at > passed:
+            self._world.run_for(seconds=(at - passed) / SECOND)
+
+    def _step(self, step: Step) -> None:
+        if isinstance(step, Pass):
+            self._world.run_for(days=step.days)
+        elif isinstance(step, Migrate):
+            self._until(of_day(step.opens))
+            wish = {"installations": list(self._homes), "attempts": step.attempts, "retry_s": step.retry_s}
+            self._world.wish("/v1/migrate", wish)
+        elif isinstance(step, Rotate):
+            self._until(of_day(step.opens))
+            self._rotate(step)
+        elif isinstance(step, Evening):
+            self._until(of_day(step.opens))
+            self._switch(step)
+        elif isinstance(step, Requests):
+            self._ask(step)
+
+    # Errands
+
+    def _rotate(self, step: Rotate) -> None:
+        for home in self._homes if step.homes is None else step.homes:
+            handle = self._world.home(home)
+            for name in step.devices:
+                if handle.installation.device(DEVICE_NAMES[name]) is not None:
+                    self._try(step, home, ROTATE, handle.device(DEVICE_NAMES[name]).rotate_keys)
+
+    def _switch(self, step: Evening) -> None:
+        for home in self._homes if step.homes is None else step.homes:
+            wiring = self._world.home(home).installation.wiring
+            for switch in range(1, 0 if wiring is None else wiring.switches + 1):
+                asked = Wish(
+                    home=home,
+                    request="7.5" if step.state == "on" else "7.6",
+                    arguments={"switch": switch, "minutes": step.minutes},
+                )
+                self._request(step, asked)
+
+    def _ask(self, step: Requests) -> None:
+        midnight = self._world.instant
+        for wish in sorted(step.wishes, key=lambda each: each.after_s):
+            ahead = midnight + round(wish.after_s * SECOND) - self._world.instant
+            if ahead > 0:
+                self._world.run_for(seconds=ahead / SECOND)
+            if wish.command is not None:
+                self._world.wish(f"/v1/installations/{wish.home}/{wish.device}/{wish.command}", wish.arguments)
+                self._done += 1
+            elif wish.request == ROTATE:
+                device = self._world.home(wish.home).device(DEVICE_NAMES[wish.device])
+                self._try(step, wish.home, ROTATE, device.rotate_keys)
+            else:
+                self._request(step, wish)
+
+    def _request(self, step: Campaign, wish: Wish) -> None:
+        body = {"service": wish.request, "parameters": wish.arguments, "device": wish.device}
+
+        def ask() -> None:
+            found = self._world.wish(f"/v1/installations/{wish.home}/service-request", body)
+            if found["verdict"] != "success":
+                raise RefusedError(f"{found['verdict']} {found['code']} {found['reason']}", found["detail"])
+
+        self._try(step, wish.home, wish.request or "", ask)
+
+    def _try(self, step: Campaign, home: int, label: str, ask: Try) -> None:
+        """Do a thing, so many times as it may be tried."""
+        for left in reversed(range(step.attempts)):
+            try:
+                ask()
+            except (NoAnswerError, RefusedError) as error:
+                if left:
+                    self._world.run_for(seconds=step.retry_s)
+                else:
+                    self._failed.append(Finding(label, str(error), home))
+            else:
+                self._done += 1
+                return
+
+    # What it came to
+
+    def _moment(self) -> Moment:
+        found = Moment(done=self._done, failed=list(self._failed))
+        for home in self._homes:
+            found.homes[home] = HomeEnd(home, Verdict.PENDING, "", 0, None)
+        for line in self._ledger():
+            home = line["installation"]
+            if home in found.homes:
+                verdict = Verdict[line["verdict"].upper()]
+                found.homes[home] = HomeEnd(home, verdict, line["cause"], line["attempts"], _AUDITED[line["audited"]])
+        for entry in self._world.entries:
+            found.counts[entry.kind] = found.counts.get(entry.kind, 0) + 1
+        found.alerts = found.counts.get("headend.alert", 0)
+        found.fired = {number: fault.fired for number, fault in self._injected.items()}
+        return found
+
+    def _ledger(self) -> list[dict[str, Any]]:
+        lines: list[dict[str, Any]] = []
+        for first in range(0, self._served.estate.installations, _PAGE):
+            query = urlencode({"first": first, "count": _PAGE})
+            lines += self._served.ask("GET", f"/v1/ledger?{query}")["lines"]
+        return lines
+
+    def findings(self) -> list[Finding]:
+        """What the standing checks find."""
+        found = self._served.ask("POST", "/v1/checks", {})["findings"]
+        return [
+            Finding(
+                each["check"],
+                f"{each['device']} {each['what']}".strip(),
+                each["installation"] if each["installation"] >= 0 else None,
+            )
+            for each in found
+        ]
+
+    def digest(self) -> str:
+        """Over the verdicts, causes and attempts: a live run's instants depend on when it was asked."""
+        try:
+            return str(self._world.digest())
+        except EmulatorError:
+            lines = [(each["installation"], each["verdict"], each["cause"]) for each in self._ledger()]
+            return blake2b(repr(lines).encode(), digest_size=32).hexdigest()
