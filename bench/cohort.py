@@ -1,12 +1,16 @@
 """How fast an estate migrates, and where the time goes.
 
     python bench/cohort.py [--estate mds-cohort] [--installations N] [--workers N] [--link ipsec] [--json FILE]
+    python bench/cohort.py --faults [SCENARIO] [--installations N] [--workers N] [--sample N] [--json FILE]
 
 Prints homes and exchanges a second, microseconds a wake and an exchange, bytes a sleeping home, peak memory, and the
 share of each layer, sampled over the whole run. Two figures say what the machine was like: a calibration line (a fixed
 piece of pure Python and hashing, before and after), and a peer timed in the same process: what the client library
 dlms-cosem needs for the client's side alone of one ciphered GET. Our exchange, through both ends, link, hub and
 radio, is given as a multiple of that.
+
+With `--faults` the estate is a scenario's, things go wrong on the way, and the oracle looks at what came of it; see
+`faulty_cohort`.
 """
 
 import argparse
@@ -18,6 +22,8 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
+
+import faulty_cohort
 
 from emulator.crypto import backend
 from emulator.dcc import campaign
@@ -127,13 +133,25 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--link", default="ipsec", choices=["plain", "ipsec", "mpls"])
     parser.add_argument("--json", type=Path, help="write the figures here as JSON")
+    parser.add_argument("--faults", nargs="?", const="cohort-faults", metavar="SCENARIO", help="run a scenario instead")
+    parser.add_argument("--sample", type=int, default=60, help="homes of each cell that the oracle looks at")
     options = parser.parse_args()
-    figures = measure(open_estate(options.estate, options.seed, options.installations), options.workers, options.link)
+    if options.faults:
+        figures = faulty_cohort.measure(
+            options.faults, options.installations, options.seed, options.workers, options.sample
+        )
+    else:
+        estate = open_estate(options.estate, options.seed, options.installations)
+        figures = measure(estate, options.workers, options.link)
     for name, value in figures.items():
         if name == "time_shares":
             print("where the time goes")
             for layer, share in value.items():
                 print(f"  {layer:<10}{share:>7.1%}")
+        elif isinstance(value, dict | list):
+            print(f"{name}{'' if value else ': none'}")
+            for each in value.items() if isinstance(value, dict) else enumerate(value):
+                print(f"  {each[0]:<36}{each[1]}")
         else:
             print(f"{name:<38}{value}")
     if options.json:

@@ -6,7 +6,6 @@ open the audit runs the same way. In the end the ledger (rows), the audit and th
 testimonies by three witnesses, and `Result.objections` lists where they differ.
 """
 
-import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -22,7 +21,7 @@ from emulator.dcc.ledger import Totals, totals
 from emulator.dcc.mcc import ControlCentre, Day, Gate, Pacing, apportion
 from emulator.errors import UsageError
 from emulator.fleet.estate import Estate
-from emulator.fleet.shards import Shards, quiet_collector
+from emulator.fleet.shards import Shards, peak_bytes, quiet_collector
 from emulator.kernel.journal import combined_digest
 from emulator.kernel.time import DAY, SECOND
 from emulator.watch.checks import Finding
@@ -143,7 +142,7 @@ def run(
         days=centre.days,
         virtual_s=next_day * DAY // SECOND,
         elapsed_s=monotonic() - began,
-        peak_rss_bytes=_own_peak() + sum({end.process: end.peak_rss_bytes for end in ends.values()}.values()),
+        peak_rss_bytes=peak_bytes({end.process: end.peak_rss_bytes for end in ends.values()}),
         events=sum(end.events for end in ends.values()),
         counts=dict(sorted(counts.items())),
         row_bytes=sum(end.row_bytes * len(end.columns) for end in ends.values()) / len(columns),
@@ -220,7 +219,3 @@ def audit_days(shards: Shards, cells: int, day: int, progress: Progress | None =
 def _add(sums: dict[K, int], more: dict[K, int]) -> None:
     for key, value in more.items():
         sums[key] = sums.get(key, 0) + value
-
-
-def _own_peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -14,6 +14,7 @@ them. The same goes for a failure: those still at work are ended and not waited 
 import gc
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -180,3 +181,9 @@ def quiet_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def peak_bytes(workers: Mapping[int, int]) -> int:
+    """The peak memory of this process and its workers together: `workers` are their process numbers and own peaks."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return own + sum(peak for process, peak in workers.items() if process != os.getpid())
