@@ -18,12 +18,13 @@ still be read across them: at most `REGIMES_MOST`; the oldest go first and take 
 the registers held at the end of them is written down then.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from devices.common.circuits import Contact, Span, States, SwitchCalendar, following, lanes, late, state_at
+from devices.common.circuits import Contact, States, SwitchCalendar, following, lanes, late, state_at
 from devices.common.consumption import GRAINS, SLOT_S, DayPlan, Load
+from devices.common.flows import between, closed_between
 from devices.common.tariff import Calendar
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import DAY, SECOND
@@ -79,34 +80,6 @@ class Regime:
 
 Loads: TypeAlias = tuple[Sequence[Load], Sequence[Load | None]]
 """What always flows, and what hangs on each circuit (None: nothing is wired)."""
-
-
-def _between(load: Load, calendar: Calendar, start_s: int, end_s: int, rates: frozenset[int] | None) -> dict[int, int]:
-    """Grains by rate between two moments in seconds since 1970; only in `rates` when given."""
-    found: dict[int, int] = {}
-    if end_s <= start_s:
-        return found
-    first, last = start_s // 86_400, end_s // 86_400
-    for begun, end, plan in calendar.runs(first, last + 1):
-        low = load.used_before(plan, begun, start_s % 86_400 if begun == first else 0)
-        high = load.used(plan, end, 0) if end <= last else load.used(plan, last, end_s % 86_400)
-        for rate, grains in high.items():
-            if rates is None or rate in rates:
-                found[rate] = found.get(rate, 0) + grains - low[rate]
-    return found
-
-
-def _closed_between(load: Load, runs: Sequence[tuple[int, int, DayPlan]], start_s: int, end_s: int) -> dict[int, int]:
-    """As `_between`, over days cut into `circuits.lanes`: grains by rate while the contact is closed."""
-    found: dict[int, int] = {}
-    first, last = start_s // 86_400, end_s // 86_400
-    for begun, end, plan in runs:
-        low = load.used_before(plan, begun, start_s % 86_400 if begun == first else 0)
-        high = load.used(plan, end, 0) if end <= last else load.used(plan, last, end_s % 86_400)
-        for lane, grains in high.items():
-            if lane & 1:
-                found[lane >> 1] = found.get(lane >> 1, 0) + grains - low[lane]
-    return found
 
 
 class Ledger:
@@ -205,11 +178,11 @@ class Ledger:
         the moment of the jump, one before the oldest kept regime as the beginning of that one.
         """
         if at != self._memo_at:
-            self._memo = self._held(self._place(at), at)
+            self._memo = self._held(self.place_of(at), at)
             self._memo_at = at
         return self._memo
 
-    def _place(self, at: Instant) -> int:
+    def place_of(self, at: Instant) -> int:
         """Which regime a time belongs to."""
         for place in range(len(self.regimes) - 1, 0, -1):
             if at >= self.regimes[place].since:
@@ -284,9 +257,10 @@ class Ledger:
         if place is None:
             return False
         regime = self.regimes[-1]
-        return self._closed(regime, place, self.wished(regime, place, at), regime.dark or at < regime.since)
+        return self.stands(regime, place, self.wished(regime, place, at), regime.dark or at < regime.since)
 
-    def _closed(self, regime: Regime, place: int, wished: bool, dark: bool) -> bool:
+    def stands(self, regime: Regime, place: int, wished: bool, dark: bool) -> bool:
+        """Whether the contact at `place` is closed, so wished, under a regime; `dark`: without mains."""
         contact = self.contact(regime, place)
         return contact is Contact.STUCK_CLOSED if dark else contact.closed(wished)
 
@@ -311,54 +285,6 @@ class Ledger:
                     return then
         return FOREVER
 
-    def spans(self, switch: int, now: Instant, shown: Instant, since: Instant, until: Instant) -> Iterator[Span]:
-        """How a switch stood between two instants of *true* time, without gaps, as far back as regimes are kept.
-
-        `shown` is what the clock shows at `now`. Between two settings the clock is taken to run true: what drift does
-        in that time is less than a second a day.
-        """
-        place = self.place(switch)
-        if place is None:
-            return
-        regimes = self.regimes
-        at = self._place(shown)
-        ahead = [0] * len(regimes)
-        """How much the clock showed more than true time, under each regime."""
-        for number in range(at, len(regimes)):
-            ahead[number] = shown - now
-        for number in range(at - 1, -1, -1):
-            ahead[number] = regimes[number].until - (regimes[number + 1].since - ahead[number + 1])
-        for number, regime in enumerate(regimes):
-            begin = max(regime.since, since + ahead[number])
-            end = min(regime.until, until + ahead[number])
-            if begin < end:
-                for span in self._pieces(regime, place, begin, end):
-                    begun, to, wished, held = span
-                    closed = self._closed(regime, place, wished, regime.dark)
-                    late_by = ahead[number]
-                    yield Span(begun - late_by, to - late_by, wished, closed, held, regime.dark, number)
-
-    def _pieces(
-        self, regime: Regime, place: int, begin: Instant, end: Instant
-    ) -> Iterator[tuple[Instant, Instant, bool, bool]]:
-        """(from, until, wished, held) under one regime, in the meter's time."""
-        if regime.dark:
-            yield begin, end, False, False
-            return
-        switch = self.circuits[place].switch
-        for hold in regime.holds:
-            if hold.switch == switch and begin < hold.until:
-                to = min(hold.until, end)
-                yield begin, to, hold.on, True
-                begin = to
-        while begin < end:
-            day, second = begin // DAY, begin % DAY // SECOND
-            states = self.scheduled(regime, place, day)
-            edge = next((start for start, _ in states if start > second), 86_400)
-            to = min(day * DAY + edge * SECOND, end)
-            yield begin, to, state_at(states, second), False
-            begin = to
-
     def flow(self, at: Instant) -> int:
         """Grains per second at an instant."""
         regime = self.regimes[-1]
@@ -378,7 +304,7 @@ class Ledger:
 
     def rates_at(self, at: Instant) -> dict[int, int]:
         """The same as `rates`, quicker for profiles, which ask one half-hour after another."""
-        place = self._place(at)
+        place = self.place_of(at)
         if place != self._cursor_of or at != self._cursor_at:
             regime = self.regimes[place]
             begun = self._cursor_at
@@ -407,7 +333,7 @@ class Ledger:
             return found
         always, wired = self.loads
         for load in always:
-            _add(found, _between(load, regime.calendar, start, end, None))
+            _add(found, between(load, regime.calendar, start, end, None))
         for number, circuit in enumerate(self.circuits):
             hanging = wired[number]
             if hanging is None:
@@ -418,14 +344,14 @@ class Ledger:
                 if hold.switch == circuit.switch:
                     begun = max(start, min(hold.until // SECOND, end))
                     if contact.closed(hold.on):
-                        _add(found, _between(hanging, regime.calendar, start, begun, None))
+                        _add(found, between(hanging, regime.calendar, start, begun, None))
             if self.plain(regime):
-                _add(found, _between(hanging, regime.calendar, begun, end, self.follows(regime, number)))
+                _add(found, between(hanging, regime.calendar, begun, end, self.follows(regime, number)))
             elif contact is Contact.STUCK_CLOSED:
-                _add(found, _between(hanging, regime.calendar, begun, end, None))
+                _add(found, between(hanging, regime.calendar, begun, end, None))
             elif contact is not Contact.STUCK_OPEN and begun < end:
                 runs = self._runs(regime, number, begun // 86_400, end // 86_400 + 1)
-                _add(found, _closed_between(hanging, runs, begun, end))
+                _add(found, closed_between(hanging, runs, begun, end))
         return found
 
     def _runs(self, regime: Regime, place: int, first: int, end: int) -> list[tuple[int, int, DayPlan]]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from devices.common import consumption, contact, frames
+from devices.common import consumption, contact, frames, timeline
 from devices.common.circuits import Span
 from devices.common.device import CosemDevice
 from devices.common.event_log import Event, Log
@@ -291,7 +291,7 @@ class ElectricityMeter(CosemDevice):
         """How a switch stood from `since` to `until` of true time, as far back as laws are kept; without gaps."""
         if self.mischief is not None:
             relays.used(self, now)
-        return list(self.ledger.spans(switch, now, self.shown(now), since, until))
+        return list(timeline.spans(self.ledger, switch, now, self.shown(now), since, until))
 
     def auxiliary_offset_s(self, switch: int) -> int:
         """The randomised offset of a switch: so many seconds late."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from devices.common import timeline
 from devices.common.circuits import Contact
 from devices.common.ledger import FOREVER, Hold, Ledger
 from devices.electricity.meter import Meter
@@ -139,7 +140,7 @@ def causes(device: "ElectricityMeter", since: Instant, until: Instant, now: Inst
     found = []
     for circuit in ledger.circuits:
         before = None
-        for span in ledger.spans(circuit.switch, now, device.shown(now), since, until):
+        for span in timeline.spans(ledger, circuit.switch, now, device.shown(now), since, until):
             if before is not None and span.closed != before.closed:
                 if span.regime == before.regime:
                     cause = "hold-ended" if before.held else "schedule"

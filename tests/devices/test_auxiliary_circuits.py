@@ -12,6 +12,7 @@ from devices.common.circuits import Contact, lanes, late, merged, state_at
 from devices.common.consumption import DAY_S, DayPlan
 from devices.common.ledger import FOREVER, Circuit, Hold, Ledger, Regime
 from devices.common.profile import Auxiliary
+from devices.common.timeline import spans as spans_of
 from devices.electricity import snapshot, switch_calendar
 from emulator.codecs.axdr import array, long_unsigned, octet_string, structure, unsigned
 from emulator.dlms import moment
@@ -180,7 +181,7 @@ def integrate(ledger: Ledger, since: int, until: int) -> dict[int, int]:
     load = ledger.loads[1][0]
     assert load is not None
     found: dict[int, int] = {}
-    for span in ledger.spans(1, until, until, since, until):
+    for span in spans_of(ledger, 1, until, until, since, until):
         regime = ledger.regimes[span.regime]
         if not span.closed or not regime.flowing:
             continue
@@ -226,7 +227,7 @@ def test_registers_hold_what_flowed_through_the_contact(
     again.regimes = snapshot.unpack(kept, E7.calendar, HABITS)
     assert again.grains(at) == after
     assert again.closed(1, at) == ledger.closed(1, at)
-    assert list(again.spans(1, at, at, START, at)) == list(ledger.spans(1, at, at, START, at))
+    assert list(spans_of(again, 1, at, at, START, at)) == list(spans_of(ledger, 1, at, at, START, at))
 
 
 @settings(max_examples=40, deadline=None)
@@ -240,7 +241,7 @@ def test_stretches_have_no_gaps_and_agree_with_the_moment(events: list[tuple[str
         happen(ledger, what, at, choice)
         at += 300 * SECOND
     end = at + 3 * DAY
-    spans = list(ledger.spans(1, at, at, START, end))
+    spans = list(spans_of(ledger, 1, at, at, START, end))
     assert (spans[0].since, spans[-1].until) == (START, end)
     assert all(one.until == two.since for one, two in pairwise(spans))
     for span in spans:
@@ -255,7 +256,7 @@ def test_stretches_are_told_in_true_time_across_a_clock_that_is_set() -> None:
     ledger = make()
     noon = START + 12 * HOUR
     ledger.change(noon + 30 * MINUTE, noon)
-    spans = list(ledger.spans(1, noon, noon, START, START + 2 * DAY))
+    spans = list(spans_of(ledger, 1, noon, noon, START, START + 2 * DAY))
     edges = [(span.since - START, span.closed) for span in spans if span.since > START]
     assert (0 * HOUR, True) not in edges
     closed = [(span.since - START, span.until - START) for span in spans if span.closed]
