@@ -54,33 +54,28 @@ def command(
         return
 
     def cells(measured: Measured) -> tuple[str, ...]:
-        setting = measured.setting
-        retry = setting.retry
-        if retry == "impatient":
-            retry += f", after {setting.retry_after_s:g} s"
-        return (
-            retry,
-            f"{setting.window_s:g} s",
-            f"{setting.loss:.4%}",
-            f"{setting.outages:g}",
-            f"{measured.rate.count}",
-            measured.rate.told(),
-        )
+        return f"{measured.rate.count}", measured.rate.told()
 
     out = Console()
     title = f"{answer.homes:,} homes of {answer.estate}, meters of {answer.maker}, seed {answer.seed}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("retry", "write window", "air loss", "outages a day", "lost", "unrecoverable (Wilson, 95%)"):
-        table.add_column(name)
+    for name in ("retry", "window", "air loss", "outages/day", "lost", "share (Wilson, 95%)"):
+        table.add_column(name, no_wrap=True)
     for row in answer.table:
-        table.add_row(*cells(row))
+        setting = row.setting
+        retry = "patient" if setting.retry == "patient" else f"impatient, {setting.retry_after_s:g} s"
+        told = (retry, f"{setting.window_s:g} s", f"{setting.loss:.2%}", f"{setting.outages:g}")
+        table.add_row(*told, *cells(row))
     out.print(table)
     out.print()
-    found = Table(title=f"What gives {answer.target:.4g}", title_justify="left", box=None, pad_edge=False)
-    for name in ("moved alone", "to", "retry", "write window", "air loss", "outages a day", "lost", "unrecoverable"):
-        found.add_column(name)
+    title = f"What gives {answer.target:g}, each moved alone from the second line"
+    found = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in ("moved", "to", "lost", "share (Wilson, 95%)"):
+        found.add_column(name, no_wrap=True)
     for each in answer.found:
-        value = f"{each.value:g} {each.unit}" if each.reached else f"not reached, up to {each.value:g} {each.unit}"
-        found.add_row(each.knob, value, *cells(each.measured))
+        value = f"{each.value:g} {each.unit}"
+        found.add_row(each.knob, value if each.reached else f"{value} is too little", *cells(each.measured))
     out.print(found)
-    out.print(f"{answer.runs} runs, {answer.looked_at:,} homes looked at; others had nothing happen to them")
+    out.print(
+        f"{answer.runs} runs, {answer.looked_at:,} homes looked at: to the others nothing happened", soft_wrap=True
+    )

@@ -208,7 +208,7 @@ class _Knob:
 
 def _knobs(base: Setting) -> tuple[_Knob, ...]:
     return (
-        _Knob("air loss", "share of packets", LOSS_MOST, 0.0, lambda x: replace(base, loss=x), base.loss, 6),
+        _Knob("air loss", "of packets", LOSS_MOST, 0.0, lambda x: replace(base, loss=x), base.loss, 6),
         _Knob(
             "outages alone, no air loss",
             "a day and cell",

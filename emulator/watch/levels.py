@@ -57,6 +57,13 @@ class Levels:
             self._epochs[index] = epoch
         return found
 
+    def before(self, device: Device, index: int, lowest: int, epoch: int) -> None:
+        """A message is about to be dealt with, which may lift the lowest acceptable counter over a fall: look first."""
+        rx = self._rx[index]
+        if lowest < rx and self._epochs[index] == epoch:
+            self.falls.append(Fall(device.installation, index, "device", "rx", rx, lowest))
+            self._rx[index] = lowest
+
     def sample(self, device: Device, index: int) -> None:
         """Look at a device's counters now."""
         store = device.store

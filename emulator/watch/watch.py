@@ -86,7 +86,9 @@ class Watch:
     ) -> None:
         self._reply, self._times, self._read = None, None, False
         self._done.clear()
-        self._sealed = sealed(device, association, client_sap, apdu)
+        message = self._sealed = sealed(device, association, client_sap, apdu)
+        if message is not None:
+            self.levels.before(device, message.index, message.lowest, message.epoch)
         if not apdu:
             return
         tag = apdu[0]
