@@ -180,3 +180,30 @@ def test_a_reset_home_has_no_faults_left(bench: Make) -> None:
     assert [each.settings["installation"] for each in here.ask(Faults()).faults] == [1]
     assert here.ask(CLOCK, 0, GAS)
     assert here.ask(CLOCK, 0, ELECTRICITY)
+
+
+def test_a_fault_reaches_every_cell_and_outlasts_sleep_there(bench: Make) -> None:
+    """Put in force before a cell is made, or while its homes sleep; its count is that of all cells."""
+    here = bench("thousand", timing="modelled", installations=500)
+    assert here.live.estate.cells == 2
+    early = here.ask(InjectFault("receive-buffer-overrun", {"room": 0}))
+    assert here.ask(Faults()).faults[0].fired == 0
+    homes = [next(each for each in cell if _sound(here, each)) for cell in (range(250), range(250, 500))]
+    for home in homes:
+        with pytest.raises(NoAnswerInTimeError):
+            here.ask(CLOCK, home, ELECTRICITY)
+    here.ask(StepClock(7_200))
+    assert here.ask(Faults()).faults[0].fired >= 2
+    with pytest.raises(NoAnswerInTimeError):
+        here.ask(CLOCK, homes[1], ELECTRICITY)
+    here.ask(ClearFault(early.number))
+    later = here.ask(InjectFault("slow-attach", {"extra_s": 3, "after_s": 60}))
+    here.ask(StepClock(7_200))
+    for home in homes:
+        assert here.ask(CLOCK, home, ELECTRICITY)
+    assert here.ask(ClearFault(later.number)).fired == 2
+
+
+def _sound(here: Any, number: int) -> bool:
+    home = here.live.estate.installation(number)
+    return home.condition is None and home.active
