@@ -11,7 +11,7 @@ No timer runs.
 Duration 0 of activate and deactivate holds until reset. The duration of reset says how long the hold in force may still
 last (0: ends at once). Class 70 on 0-n:96.3.10 shows each switch and takes the same wishes through its methods.
 What a switch follows can be read and written at 0-n:94.44.10, the randomised offset limit in seconds at 0-0:94.44.11,
-and a switch's own offset read at 0-n:94.44.11 (the emulator's own names, ASSUMED).
+a switch's own offset read at 0-n:94.44.11 and its hold at 0-n:94.44.12 (the emulator's own names, ASSUMED).
 
 What is read over the air is what the meter *believes*; whether current flows is the contact's business
 (`devices.common.circuits`), and faults see to it that the two differ (`relays`).
@@ -49,6 +49,8 @@ from emulator.kernel.effects import Instant
 from emulator.kernel.time import DAY, MINUTE
 
 _LABEL_MOST: Final = 20
+UNTIL_RESET: Final = 0xFFFF
+"""Minutes left of a hold without an end."""
 
 
 def switch_name(switch: int) -> bytes:
@@ -69,6 +71,11 @@ def follows_name(switch: int) -> bytes:
 def offset_name(switch: int) -> bytes:
     """The logical name of a switch's randomised offset; of the limit for switch 0."""
     return obis(f"0-{switch}:94.44.11")
+
+
+def hold_name(switch: int) -> bytes:
+    """The logical name of the hold that a switch is under."""
+    return obis(f"0-{switch}:94.44.12")
 
 
 # Wishes
@@ -187,6 +194,11 @@ def _switch_objects(habits: Auxiliary, switch: int) -> list[CosemObject]:
             computed(lambda device, now: long_unsigned(_offset_s(meter(device), switch))),
             name=f"auxiliary.{switch}.offset",
         ),
+        DataObject(
+            hold_name(switch),
+            computed(lambda device, now: _shown_hold(meter(device), switch, now)),
+            name=f"auxiliary.{switch}.hold",
+        ),
         *(
             DataObject(
                 duration_name(group, switch),
@@ -211,6 +223,17 @@ def _switch_objects(habits: Auxiliary, switch: int) -> list[CosemObject]:
 def _offset_s(own: Meter, switch: int) -> int:
     place = own.ledger.place(switch)
     return 0 if place is None else own.ledger.offset_s(own.ledger.regimes[-1], place)
+
+
+def _shown_hold(own: Meter, switch: int, now: Instant) -> Data:
+    """A structure: what a switch is held (0 nothing, 1 off, 2 on), and for how many minutes more, rounded up; FFFFh
+    until reset."""
+    shown = own.shown(now)
+    for each in own.ledger.regimes[-1].holds:
+        if each.switch == switch and shown < each.until:
+            left = UNTIL_RESET if each.until == FOREVER else min(-((shown - each.until) // MINUTE), UNTIL_RESET - 1)
+            return structure((enum(2 if each.on else 1), long_unsigned(left)))
+    return structure((enum(0), long_unsigned(0)))
 
 
 def minutes(device: Device, group: int, switch: int, now: Instant) -> int:

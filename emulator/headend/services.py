@@ -42,6 +42,12 @@ FIRST_READ: Final = DEVICE_NAME
 """What is read to see whether keys work: short, and never secret."""
 
 
+def auxiliary_hold(switch: int) -> AttributeRef:
+    """What switch 1 to 5 is held by command: structure of 0 nothing, 1 off, 2 on, and minutes left (FFFFh: until
+    reset)."""
+    return AttributeRef(1, obis(f"0-{switch}:94.44.12"), 2)
+
+
 def auxiliary(switch: int) -> AttributeRef:
     """Output state of auxiliary switch 1 to 5 (class 70 on channel `switch`)."""
     return AttributeRef(70, obis(f"0-{switch}:96.3.10"), 2)
