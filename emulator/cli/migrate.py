@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from emulator.errors import InputError
     metavar="'NAME FIELD=VALUE ...'",
     help="Put a fault in force from the start; `smets1 faults` lists them. May be given several times.",
 )
+@click.option("--check", "checked", is_flag=True, help="Watch the head end, and ask the standing checks at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="Write every note, as JSON lines.")
 @click.option("--pcap", type=click.Path(dir_okay=False, path_type=Path), help="Write a capture, its keys beside it.")
@@ -48,6 +50,7 @@ def command(
     workers: int | None,
     link: str | None,
     wanted: tuple[str, ...],
+    checked: bool,
     as_json: bool,
     journal: Path | None,
     pcap: Path | None,
@@ -56,7 +59,7 @@ def command(
     """Migrate an estate: wake every hub, test every device, change every key, prove it, commission; then audit.
 
     Prints the seed; the same seed gives the same digest on any number of workers. A fault that was asked for and never
-    struck is told, and makes the exit code 1.
+    struck is told, and makes the exit code 1; so does what a standing check finds.
     """
     from emulator.dcc import campaign
     from emulator.dcc.host import HostOptions
@@ -89,6 +92,7 @@ def command(
             capture=str(pcap) if pcap else None,
             sample=profile,
             faults=faults,
+            checks=() if checked else None,
         )
         console = Console(stderr=True, quiet=as_json)
         console.print(
@@ -121,6 +125,7 @@ def command(
         _show(result, Console(), source, profile, struck)
     quiet = [each["line"] for each in struck if not each["fired"]]
     objections = [*result.objections, *(f"asked for and never fired: {line}" for line in quiet)]
+    objections += [each.told() for each in result.findings]
     for objection in objections:
         click.echo(f"smets1: {objection}", err=True)
     if objections:
@@ -206,6 +211,9 @@ def _object(result: Any) -> dict[str, Any]:
     }
     if result.samples:
         found["time_shares"] = {layer: round(share, 4) for layer, share in shares(result.samples).items()}
+    if result.findings or result.violations:
+        found["findings"] = [asdict(each) for each in result.findings]
+        found["violations"] = [asdict(each) for each in result.violations]
     return found
 
 

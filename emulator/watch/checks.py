@@ -43,6 +43,11 @@ class Finding:
     device: str
     what: str
 
+    def told(self) -> str:
+        """One line for people."""
+        where = "" if self.installation < 0 else f" installation {self.installation} {self.device}".rstrip()
+        return f"{self.check}:{where + ':' if where else ''} {self.what}"
+
 
 EVIDENCE: Final[dict[str, tuple[str, ...]]] = {
     "command": ("auxiliary.held", "auxiliary.reset"),
