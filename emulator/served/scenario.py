@@ -11,11 +11,11 @@ What a served estate cannot be asked is refused before anything starts, and name
 oracle, harm) are left out, and the report says so.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -46,6 +46,7 @@ from emulator.scenario.scenario import (
 )
 from emulator.scenario.virtual import host_options, of_day
 from emulator.scenario.wishes import ROTATE
+from emulator.served.client import ServerError
 from emulator.served.faults import ServedFault
 from emulator.served.process import ServedEstate
 from emulator.served.world import ServedWorld
@@ -55,6 +56,19 @@ _AUXILIARY: Final = ("core_release", "hypothesis", "reset_to")
 _AUDITED: Final = {"no": None, "yes": True, "astray": False}
 
 Try = Callable[[], Any]
+SWITCHES_MOST: Final = 5
+TASK_S: Final = 600.0
+LOOK_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Post:
+    """One thing to ask of a home: what it is called, and the question."""
+
+    home: int
+    label: str
+    path: str
+    body: dict[str, Any]
 
 
 def run_live(read: Read, seed: int | None = None, *, folder: Path) -> Report:
@@ -230,22 +244,64 @@ class _LiveRun:
     # Errands
 
     def _rotate(self, step: Rotate) -> None:
+        waves: list[list[_Post]] = [[] for _ in step.devices]
         for home in self._homes if step.homes is None else step.homes:
-            handle = self._world.home(home)
-            for name in step.devices:
-                if handle.installation.device(DEVICE_NAMES[name]) is not None:
-                    self._try(step, home, ROTATE, handle.device(DEVICE_NAMES[name]).rotate_keys)
+            installation = self._world.home(home).installation
+            names = [name for name in step.devices if installation.device(DEVICE_NAMES[name]) is not None]
+            for wave, name in zip(waves, names, strict=False):
+                wave.append(_Post(home, ROTATE, f"/v1/installations/{home}/{name}/rotate-keys", {}))
+        for wave in waves:
+            self._abreast(step, wave)
 
     def _switch(self, step: Evening) -> None:
+        waves: list[list[_Post]] = [[] for _ in range(SWITCHES_MOST)]
+        service = "7.5" if step.state == "on" else "7.6"
         for home in self._homes if step.homes is None else step.homes:
             wiring = self._world.home(home).installation.wiring
             for switch in range(1, 0 if wiring is None else wiring.switches + 1):
-                asked = Wish(
-                    home=home,
-                    request="7.5" if step.state == "on" else "7.6",
-                    arguments={"switch": switch, "minutes": step.minutes},
-                )
-                self._request(step, asked)
+                body = {"service": service, "parameters": {"switch": switch, "minutes": step.minutes}}
+                waves[switch - 1].append(_Post(home, service, f"/v1/installations/{home}/service-request", body))
+        for wave in waves:
+            self._abreast(step, wave)
+
+    def _abreast(self, step: Campaign, posts: Sequence["_Post"]) -> None:
+        """Ask for things in many homes at once; what fails is asked for again later."""
+        for left in reversed(range(step.attempts)):
+            again: list[tuple[_Post, str]] = []
+            begun: list[tuple[_Post, Any]] = []
+            for post in posts:
+                try:
+                    begun.append((post, self._served.ask("POST", f"{post.path}?wait=0", post.body)))
+                except ServerError as error:
+                    again.append((post, str(error)))
+            for post, answer in begun:
+                problem = self._outcome(answer)
+                if problem is None:
+                    self._done += 1
+                else:
+                    again.append((post, problem))
+            if not again:
+                return
+            if left:
+                self._world.run_for(seconds=step.retry_s)
+                posts = [post for post, _ in again]
+            else:
+                self._failed += [Finding(post.label, problem, post.home) for post, problem in again]
+
+    def _outcome(self, answer: Any) -> str | None:
+        """How a task ended: None when well."""
+        end = monotonic() + TASK_S
+        while isinstance(answer, dict) and "task" in answer and answer.get("state") == "running":
+            if monotonic() > end:
+                return f"it has not ended after {TASK_S:.0f} s"
+            sleep(LOOK_S)
+            answer = self._served.ask("GET", f"/v1/task?task={answer['task']}")
+        if isinstance(answer, dict) and answer.get("problem") is not None:
+            return "{where}: {error}".format_map(answer["problem"])
+        told = answer.get("answer", answer) if isinstance(answer, dict) and "state" in answer else answer
+        if isinstance(told, dict) and told.get("verdict", "success") != "success":
+            return f"{told['verdict']} {told['code']} {told['reason']}".strip()
+        return None
 
     def _ask(self, step: Requests) -> None:
         midnight = self._world.instant
