@@ -157,7 +157,8 @@ def _home(campaign: CellCampaign, home: int, depth: int, found: Examination) -> 
 def _forgotten(target: Target, hierarchy: Hierarchy) -> bool:
     """Whether the keepers have lost the newest generation there was."""
     custody = target.custody
-    return custody.change(hierarchy).custody.issued in custody.lost(hierarchy)
+    newest = custody.change(hierarchy).custody.issued
+    return newest > 0 and newest in custody.lost(hierarchy)
 
 
 def _device(campaign: CellCampaign, target: Target, home: int, depth: int, found: Examination) -> Diagnosis:
@@ -200,7 +201,7 @@ def contradicted(patient: Patient, diagnosis: Diagnosis, depth: int) -> tuple[st
     """(why the machine says otherwise than the diagnosis, "" when it does not; commands driven).
 
     A copy of the device is used up by it."""
-    machine, state = patient.machine(), patient.state()
+    state, machine = patient.state(), patient.machine()
     if diagnosis.kind is Class.HEALTHY:
         return _driven(machine, state, _PROOF, (Result.ACCEPTED,) * len(_PROOF), "healthy")
     if diagnosis.way is not None:

@@ -23,7 +23,7 @@ from emulator.headend.conversation import Request
 from emulator.headend.session import Session, Steps
 from emulator.kernel.effects import ALERTS, HAN, Instant, Send
 from emulator.kernel.machine import Party
-from emulator.kernel.time import SECOND
+from emulator.kernel.time import MILLISECOND, SECOND
 from emulator.oracle.steps import Ring, perform
 from emulator.oracle.transitions import Command, Result
 
@@ -33,7 +33,12 @@ _DEVICE: Final = 0
 _OURS: Final = 1
 OUR_TITLE: Final = b"BENCH\x00\x00\x01"
 PAUSE_US: Final = 60 * SECOND
-"""Virtual time between two commands: longer than a device writes a key, shorter than it waits for a confirmation."""
+"""Virtual time between two commands at least; more on a device that takes longer to write a key."""
+
+
+def write_window_us(profile: Any) -> int:
+    """How long after a transfer a device may still be writing a key, in which another one disturbs it; 0: never."""
+    return int(profile.keys.write_ms) * MILLISECOND
 
 
 @dataclass(slots=True)
@@ -96,6 +101,8 @@ class Bench:
         self.public = Session(Client(), addressing.public, sap, patience_us=us, first_patience_us=us)
         self.exchanges = 0
         self._asked = 0
+        self.pause_us = max(PAUSE_US, write_window_us(model.profile) + PAUSE_US // 2)
+        """Virtual time between two commands."""
 
     def _load(self, setup: Setup) -> None:
         keys, title, store = setup.keys, setup.spec.system_title, self.store
@@ -118,7 +125,7 @@ class Bench:
     def do(self, command: Command) -> Result:
         """Carry a command out on the device, and let a pause pass."""
         result = self.run(perform(command, self.session, self.public, self.ring))
-        self.now += PAUSE_US
+        self.now += self.pause_us
         return result
 
     def run(self, steps: Steps[T]) -> T:
@@ -199,6 +206,7 @@ class Bench:
 
     def line(self) -> bytes:
         """The device's line of the store, keys in clear: for who compares, and never to be shown."""
+        self.machine.key_memory(self.now)  # what lapses by itself does so when somebody looks
         return bytes(self.store.export(_DEVICE))
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from emulator.errors import EmulatorError
+from emulator.fleet import registry
 from emulator.fleet.installation import DeviceKeys
 from emulator.headend import custody as keepers
 from emulator.headend import recovery
@@ -27,13 +28,14 @@ from emulator.headend.keyring import Target
 from emulator.headend.services import FIRST_READ
 from emulator.headend.session import NoAnswerError, RefusedError, Steps
 from emulator.kernel.effects import Note
-from emulator.kernel.time import MILLISECOND, MINUTE, SECOND
+from emulator.kernel.time import MINUTE, SECOND
+from emulator.oracle.bench import write_window_us
 from emulator.oracle.observe import Diagnosis
 from emulator.oracle.state import NEW, PLENTY, Position
 from emulator.oracle.steps import Ring, perform
 from emulator.oracle.transitions import OPENINGS, TRANSFERS, Command, Result, Verb
 
-_SLACK_US: Final = 5 * SECOND
+_SLACK_US: Final = 10 * SECOND
 TRIES: Final = 3
 REST_US: Final = 2 * MINUTE
 """Between tries: most outages and power cuts are over by then, and the hub is still awake. ASSUMED."""
@@ -52,11 +54,10 @@ class Healed:
 class Healing:
     """One healing of one device: an errand for a visit that does not open an association by itself."""
 
-    def __init__(self, diagnose: Callable[[], Diagnosis], write_ms: int) -> None:
-        """`diagnose` says how things stand, whenever it is asked. `write_ms`: how long the device may take to write a
-        key after it has answered, in milliseconds."""
+    def __init__(self, diagnose: Callable[[], Diagnosis]) -> None:
+        """`diagnose` says how things stand, whenever it is asked."""
         self._diagnose = diagnose
-        self._pause_us = write_ms * MILLISECOND + _SLACK_US if write_ms else 0
+        self._pause_us = 0
         self._done: list[str] = []
         self._take(diagnose())
 
@@ -73,6 +74,8 @@ class Healing:
         party = int(device.party)
         if diagnosis.way is None:
             return Healed(False, (), _no_way(diagnosis))
+        window_us = write_window_us(registry.model(target.device.spec.model).profile)
+        self._pause_us = window_us + _SLACK_US if window_us else 0
         office = device.office
         lasts = round(office.settings.rotation.lock_s * SECOND)
         if not office.locks.take(device.device, office.holder, office.now(), lasts):

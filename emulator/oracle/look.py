@@ -14,6 +14,9 @@ from emulator.fleet.installation import DeviceKeys
 from emulator.kernel.effects import Instant
 from emulator.oracle.state import CORRUPT, FOREIGN, PLENTY, Habits, Position, Reaction, State
 
+_CORRUPT = "corrupt"
+"""As a device's key memory says it."""
+
 _FAR = 1_000
 """So far below ours a device's lowest acceptable counter never is but after it began to count anew, or long silence."""
 
@@ -53,15 +56,14 @@ def placed(state: State, device: Line, ours: int, known: Known, machine: Any, no
     """`state` with everything that is the device's replaced by what is true: keys, rooms, policy, association.
 
     `ours` is the counter we send next. What the keepers believe and know stays as `state` has it."""
-    memory = machine.key_memory(now) if hasattr(machine, "key_memory") else None
+    memory = machine.key_memory(now)
     ek = _position(device.ek, {at: keys.ek for at, keys in known.data.items()})
     ak = _position(device.ak, {at: keys.ak for at, keys in known.data.items()})
     kek = FOREIGN if device.kek is None else _position(device.kek, known.master)
-    if memory is not None:
-        # A device that locks up opens nothing ciphered: that is the same as having no EK.
-        ek = CORRUPT if memory.ek.value == "corrupt" or memory.locked else ek
-        ak = CORRUPT if memory.ak.value == "corrupt" else ak
-        kek = CORRUPT if memory.kek.value == "corrupt" else kek
+    # A device that locks up opens nothing ciphered: that is the same as having no EK.
+    ek = CORRUPT if memory.ek.value == _CORRUPT or memory.locked else ek
+    ak = CORRUPT if memory.ak.value == _CORRUPT else ak
+    kek = CORRUPT if memory.kek.value == _CORRUPT else kek
     return state._replace(
         ek=ek,
         ak=ak,

@@ -135,7 +135,9 @@ class Patient:
         return Machine(self.bench, self.known).truth(self._believed)._replace(associated=False)
 
     def machine(self) -> Machine:
-        """The bench, to be driven from `state()`: with a new generation of keys that only it knows."""
+        """The bench, to be driven from `state()`: with a new generation of keys that only it knows, and after as much
+        quiet as a device needs to have written what it was sent last."""
+        self.bench.now += self.bench.pause_us
         return Machine(self.bench, Known({**self.known.data, NEW: _NEW_PAIR}, {**self.known.master, NEW: _NEW_MASTER}))
 
     def close(self) -> None:
@@ -167,8 +169,8 @@ class Patient:
 
     def _lapse_s(self) -> int:
         """Within how many seconds the device may change by itself; 0: it does not."""
-        keys = getattr(self.profile, "keys", None)
-        return int(keys.confirm_s) + 1 if keys is not None and keys.volatile_until_confirmed else 0
+        keys = self.profile.keys
+        return int(keys.confirm_s) + 1 if keys.volatile_until_confirmed else 0
 
 
 _NEW_PAIR: Final = DeviceKeys(b"a new generation", b"that nobody has.", None)

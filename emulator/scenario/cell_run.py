@@ -16,7 +16,6 @@ from emulator.dcc.service_requests import Front, FrontSettings, Response
 from emulator.dcc.service_requests import Job as Request
 from emulator.dcc.verdict import CAUSE_NAMES, Verdict
 from emulator.errors import EmulatorError
-from emulator.fleet import registry
 from emulator.fleet.recipe import DEVICE_NAMES
 from emulator.headend.conversation import Conversation
 from emulator.headend.keyring import Target
@@ -137,10 +136,8 @@ class ScenarioCell(CellCampaign):
         def look() -> Diagnosis:
             return diagnose(self.cell, self.keyring, home, party, self.cell.world.now)
 
-        write_ms: int = registry.model(target.device.spec.model).profile.keys.write_ms
-
         def cure(target: Target) -> Steps[None]:
-            healed = yield from Healing(look, write_ms).steps(target)
+            healed = yield from Healing(look).steps(target)
             if not healed.healed:
                 raise RefusedError("not-healed", healed.stopped)
 

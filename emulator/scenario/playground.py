@@ -453,8 +453,7 @@ class DeviceHandle:
     def heal(self) -> Healed:
         """Carry out over the air what `diagnose` proposes, and prove it. Raises NoAnswerError or RefusedError when it
         could not begin; `stopped` says why it did not end well."""
-        profile = registry.model(self._installation.device(self.party).model).profile  # type: ignore[union-attr]
-        healed: Healed = self.visit(Healing(self.diagnose, profile.keys.write_ms).steps, enters=False)
+        healed: Healed = self.visit(Healing(self.diagnose).steps, enters=False)
         return healed
 
     def visit(self, errand: Callable[[Target], Steps[Any]], *, enters: bool = True) -> Any:
