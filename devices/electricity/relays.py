@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from devices.common import timeline
 from devices.common.circuits import Contact
+from devices.common.event_log import Event
 from devices.common.ledger import FOREVER, Hold, Ledger
 from devices.electricity.meter import Meter
 from emulator.faults.auxiliary import (
@@ -30,6 +31,7 @@ from emulator.faults.auxiliary import (
 from emulator.faults.fault import Point
 from emulator.kernel.effects import Instant
 from emulator.kernel.machine import Party
+from emulator.kernel.time import MINUTE
 
 if TYPE_CHECKING:
     from devices.electricity.model import ElectricityMeter
@@ -38,6 +40,7 @@ EVIDENCE: Final[Mapping[str, tuple[str, ...]]] = {
     "schedule": (),
     "hold-ended": ("auxiliary.held", "auxiliary.reset"),
     "command": ("auxiliary.held", "auxiliary.reset"),
+    "boost": ("auxiliary.held",),
     "tariff": ("tariff.changed",),
     "mapping": ("auxiliary.follows",),
     "calendar": ("auxiliary.calendar-changed",),
@@ -146,9 +149,18 @@ def causes(device: "ElectricityMeter", since: Instant, until: Instant, now: Inst
                     cause = "hold-ended" if before.held else "schedule"
                 else:
                     cause = _why(ledger, before.regime, span.regime)
+                if cause == "command" and _boosted(device, circuit.switch, span.since):
+                    cause = "boost"
                 found.append((span.since, circuit.switch, span.closed, cause))
             before = span
     return sorted(found)
+
+
+def _boosted(device: "ElectricityMeter", switch: int, at: Instant) -> bool:
+    """Whether the button of a switch was pressed at an instant, as far back as the log goes. Instants worked out from
+    laws by the meter's clock are out by what it drifts between two settings."""
+    code = Event.AUXILIARY_BOOST + switch
+    return any(found == code and abs(instant - at) < MINUTE for _, instant, found, _ in device.log.entries)
 
 
 def _why(ledger: Ledger, before: int, after: int) -> str:

@@ -71,11 +71,14 @@ def test_a_home_that_is_not_heard_fails_by_its_cause() -> None:
 
 
 def test_workers_have_no_say() -> None:
-    """The same homes in four cells on one process and on two: digest, verdicts and harm agree."""
+    """The same homes in four cells on one process and on two, some with bad relays: digest, verdicts and harm
+    agree."""
     found = open_estate("thousand", installations=240)
     estate = Estate(DrawnHomes(msgspec.structs.replace(found.recipe, cell=64), found.seed), found.seed)
-    one, two = (evening.run(estate, EveningOptions(), workers=workers) for workers in (1, 2))
+    faults = (catalogue.make("relay-stuck", {"share": 0.5}), catalogue.make("calendar-against-ad-hoc", {"chance": 0.5}))
+    one, two = (evening.run(estate, EveningOptions(faults=faults), workers=workers) for workers in (1, 2))
     assert one.homes > 5
+    assert min(one.fired.values()) > 0
     quiet = {"elapsed_s": 0.0, "peak_rss_bytes": 0}
     assert replace(one, **quiet) == replace(two, **quiet)
 

@@ -403,7 +403,7 @@ def test_every_movement_has_its_cause(home: Any) -> None:
     assert [(switch, closed, cause) for _, switch, closed, cause in moved] == [
         (1, True, "command"),
         (1, False, "hold-ended"),
-        (2, True, "command"),
+        (2, True, "boost"),
         (2, False, "power"),
         (2, True, "power"),
         (2, False, "hold-ended"),
