@@ -16,6 +16,9 @@ their own.
 in either mode; several may be given, `smets1 faults` lists them. A fault that was asked for, by marker or by
 `world.inject`, and never struck fails the test, unless `may_stay_quiet=True` says that it may.
 
+`smets1_scenario("master-key-lost", seed=3)` runs a scenario, one that ships or a file, and gives its report: `.passed`,
+`.failures`, `.verdicts`, `.digest`.
+
 Nothing of the emulator is imported before a fixture is used, and a failing test prints the seed and the command that
 repeats it.
 """
@@ -27,12 +30,14 @@ import pytest
 
 if TYPE_CHECKING:
     from emulator.scenario.playground import Home, Playground
+    from emulator.scenario.report import Report
     from emulator.served.process import ServedEstate
     from emulator.served.world import ServedHome, ServedWorld
 
     World: TypeAlias = Playground | ServedWorld
 
 _WORLDS: Final = pytest.StashKey[list[Any]]()
+_RUNS: Final = pytest.StashKey[list[Any]]()
 _MARKER: Final = "smets1"
 _FAULT: Final = "smets1_fault"
 _STRUCK: Final = ("smets1_world", "smets1_home", "smets1_live")
@@ -188,6 +193,32 @@ def smets1_estate(request: pytest.FixtureRequest) -> "Callable[..., Playground]"
 
 
 @pytest.fixture
+def smets1_scenario(
+    request: pytest.FixtureRequest, smets1_mode: str, tmp_path_factory: pytest.TempPathFactory
+) -> "Callable[..., Report]":
+    """Runs scenarios: `smets1_scenario("clean", seed=7).passed`. A name, a file, TOML or plain data; what else is named
+    is laid over it (`estate={"installations": 12}`). With mode "live" on an estate that is served for it."""
+    from emulator.scenario import reading, virtual
+
+    runs = request.node.stash.setdefault(_RUNS, [])
+
+    def run(source: Any, *, seed: int | None = None, workers: int = 1, **overrides: Any) -> Report:
+        if seed is None:
+            seed = request.config.getoption("--smets1-seed")
+        read = reading.opened(source, overrides)
+        if smets1_mode == "live":
+            from emulator.served.scenario import run_live
+
+            report = run_live(read, seed, folder=tmp_path_factory.mktemp("smets1-scenario"))
+        else:
+            report = virtual.run(read, seed, workers=workers)
+        runs.append(report)
+        return report
+
+    return run
+
+
+@pytest.fixture
 def smets1_world(request: pytest.FixtureRequest, smets1_mode: str) -> "World":
     """The estate of this test, fresh: in virtual time, or as handles on the one that is served."""
     if smets1_mode == "live":
@@ -302,7 +333,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """A failing test says which estate and seed it ran on, and how to run it again."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    worlds = item.stash.get(_WORLDS, [])
+    worlds = [*item.stash.get(_WORLDS, []), *item.stash.get(_RUNS, [])]
     if report.failed and worlds:
         lines = [_told(world) for world in worlds]
         again = [f"repeat: pytest '{item.nodeid}' --smets1-seed={worlds[0].seed}"]

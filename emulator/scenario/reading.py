@@ -73,39 +73,59 @@ def locate(source: str | Path) -> Path:
     return fixture(f"{FOLDER}/{source}.toml")
 
 
-def opened(source: "str | Path | dict[str, Any]") -> Read:
-    """A scenario from whatever stands for one: a name, a file, TOML (more than one line), or plain data."""
+def opened(source: "str | Path | dict[str, Any]", overrides: dict[str, Any] | None = None) -> Read:
+    """A scenario from whatever stands for one: a name, a file, TOML (more than one line), or plain data. `overrides`
+    are laid over it: tables key by key, everything else (lists too) instead of what stands there."""
     if isinstance(source, dict):
-        return convert(source)
-    if isinstance(source, str) and "\n" in source:
-        return parse(source, "scenario", Path())
-    return read(source)
+        document, where = source, "scenario"
+    elif isinstance(source, str) and "\n" in source:
+        document, where = _loaded(source, "scenario"), "scenario"
+    else:
+        file = locate(source)
+        document, where = _loaded(_text(file), str(file)), str(file)
+        _resolve(document, file.parent)
+    return convert(_laid_over(document, overrides or {}), where)
+
+
+def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = _laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def read(source: str | Path) -> Read:
     """The scenario of that name or in that file, checked. Raises InputError with file, key and cure."""
     file = locate(source)
+    return parse(_text(file), str(file), file.parent)
+
+
+def _text(file: Path) -> str:
     try:
         size = file.stat().st_size
         if size > BYTES_MOST:
             raise InputError(f"{file}: {size:,} bytes; a scenario has at most {BYTES_MOST:,}")
-        text = file.read_text("utf-8")
+        return file.read_text("utf-8")
     except OSError as error:
         raise InputError(f"{file}: {error.strerror or error}; name a readable file") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    return parse(text, str(file), file.parent)
 
 
 def parse(text: str, where: str, folder: Path | None = None) -> Read:
     """A scenario from TOML; files it names are looked for in `folder` first. Raises InputError."""
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not TOML: {error}; see https://toml.io") from error
+    document = _loaded(text, where)
     if folder is not None:
         _resolve(document, folder)
     return convert(document, where)
+
+
+def _loaded(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not TOML: {error}; see https://toml.io") from error
 
 
 def convert(document: Any, where: str = "scenario") -> Read:
