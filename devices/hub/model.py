@@ -27,7 +27,7 @@ from devices.hub import objects
 from devices.hub.mirror import GasMirror
 from devices.hub.network import Network, Watch
 from devices.hub.radio import NEVER, Radio, State
-from devices.hub.struck import StruckHub
+from devices.hub.struck import StruckHub, Withholding
 from emulator.codecs.axdr import octet_string, structure, visible_string
 from emulator.codecs.data_notification import DATA_NOTIFICATION, DataNotification
 from emulator.codecs.exception import EXCEPTION_RESPONSE, ExceptionResponse, ServiceError, StateError
@@ -39,6 +39,7 @@ from emulator.dlms.cosem import ObjectTree
 from emulator.dlms.server import Server, ServerProfile
 from emulator.errors import FrameError
 from emulator.faults import hub as mishaps
+from emulator.faults.fault import Point
 from emulator.han.link_state import ERRORS
 from emulator.kernel import chance
 from emulator.kernel.effects import (
@@ -402,7 +403,7 @@ class CommunicationsHub(StruckHub):
             self.note("hub.bad-han-frame", error.reason, error.offset)
             return
         if party is Party.GAS and self.mirror is not None:
-            if self.mirror_stands(self.now) is None:
+            if self.mirror_stands(self.now, self.now) is None:
                 self.mirror.learn(report)
         elif party is Party.ELECTRICITY and Party.IHD not in self.network.barred:
             self._effects.append(Send(HAN_IHD, frame))
@@ -434,7 +435,7 @@ class CommunicationsHub(StruckHub):
         if found is not None:
             found.lost_since = self.network.gone_since(Party.GAS)
             if self.mischief is not None:
-                stood = self.mirror_stands(self.now)
+                stood = self.mirror_stands(self.now, found.heard_at(self.now))
                 if stood is not None and (found.lost_since is None or stood < found.lost_since):
                     found.lost_since = stood
         return found
@@ -444,7 +445,14 @@ class CommunicationsHub(StruckHub):
         assert mirror is not None
         if self._mirror_server is None:
             self._mirror_server = Server(mirror, _mirror_kit(self.model.profile, mirror.profile)[1])
-        return self._mirror_server.receive(wrapper.source, wrapper.payload, now)
+        if self.mischief is None or not self.mischief.watches(Point.HUB):
+            return self._mirror_server.receive(wrapper.source, wrapper.payload, now)
+        shown = mirror.objects
+        mirror.objects = Withholding(shown, self.withholds)
+        try:
+            return self._mirror_server.receive(wrapper.source, wrapper.payload, now)
+        finally:
+            mirror.objects = shown
 
     # What the objects show
 

@@ -4,15 +4,43 @@ The faults are those of `emulator.faults.hub` and, where the hub speaks for a de
 `emulator.faults.home_network`. A hub that nobody may strike asks nothing.
 """
 
+from collections.abc import Callable
+from typing import Any, Final
+
 from devices.common.device import CosemDevice
 from devices.common.profile import Hub
+from emulator.codecs.get import DataAccessResult
 from emulator.codecs.wrapper import Wrapper
+from emulator.dlms.cosem import ObjectTree
 from emulator.faults import hub as mishaps
 from emulator.faults.fault import Point
 from emulator.faults.mischief import Strike
 from emulator.kernel.effects import Instant
 from emulator.kernel.machine import Party
 from emulator.kernel.time import SECOND
+
+_ASSOCIATION: Final = frozenset({15, 17, 64})
+"""Classes that a logical device is talked to with: association, SAP assignment, security setup."""
+
+
+class Withholding(ObjectTree):
+    """A logical device some of whose objects are there and cannot be had: data-access-result object-unavailable (11).
+    `asked` is asked for each object that somebody wants, but for those that one talks to the device with."""
+
+    __slots__ = ("_asked", "_kept")
+
+    def __init__(self, objects: ObjectTree, asked: Callable[[], bool]) -> None:
+        super().__init__(objects.values())
+        self._asked = asked
+        self._kept = False
+
+    def get(self, key: tuple[int, bytes], default: Any = None) -> Any:
+        found = super().get(key, default)
+        self._kept = found is not None and found.class_id not in _ASSOCIATION and self._asked()
+        return default if self._kept else found
+
+    def missing(self, logical_name: bytes) -> DataAccessResult:
+        return DataAccessResult.OBJECT_UNAVAILABLE if self._kept else super().missing(logical_name)
 
 
 class StruckHub(CosemDevice):
@@ -70,14 +98,22 @@ class StruckHub(CosemDevice):
             self.refuse(wrapper)
         return bool(found)
 
-    def mirror_stands(self, now: Instant) -> Instant | None:
-        """Since when the mirror is no longer kept up to date; None: it is."""
+    def withholds(self) -> bool:
+        """Whether the hub says object-unavailable to somebody who wants an object of its mirror of the gas meter."""
+        found = self.strikes(mishaps.FORWARD, int(Party.GAS), self.now, Party.GAS)
+        if found:
+            self.note("hub.object-unavailable", int(Party.GAS))
+        return bool(found)
+
+    def mirror_stands(self, now: Instant, heard: Instant) -> Instant | None:
+        """Of when the values are that the mirror goes on showing; None: it is kept up to date. `heard`: when the gas
+        meter was last heard, if this is the first question."""
         since: Instant | None = None
         if self.mischief is not None:
             for strike in self.mischief.stands(Point.HUB, self.installation, Party.HUB, now, (mishaps.MIRROR, 0)):
                 self.tell(strike)
                 memory = strike.armed.recall(self.installation)
-                stood = memory.setdefault("since", now - round(strike.fault.age_s * SECOND))
+                stood = memory.setdefault("since", heard - round(strike.fault.age_s * SECOND))
                 since = stood if since is None else min(since, stood)
         return since
 

@@ -61,7 +61,8 @@ class LowLqi(Fault):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectUnavailable(hub.HubFault):
     """The hub refuses in a device's place, although the device is there: it does not forward the request and answers
-    with an exception (operation not possible), as it has no keys of the device's to say more with."""
+    with an exception (operation not possible), as it has no keys of the device's to say more with. Asked through its
+    mirror of the gas meter it says data-access-result object-unavailable to each attribute."""
 
     name: ClassVar[str] = "object-unavailable"
     row: ClassVar[str] = "F16"
