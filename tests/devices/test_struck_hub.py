@@ -50,6 +50,7 @@ def test_a_stale_mirror_does_not_learn_of_a_closed_valve(home: Any) -> None:
     assert talk.read(*STATE) == 0
     for _ in range(2):
         home.run(3 * HOUR)
+        home.rouse()
         assert home.hub.mirror.state() == 1
         assert home.hub.mirror.heard_at(home.now) == stood
         home.restart(Party.HUB)
