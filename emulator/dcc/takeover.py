@@ -218,11 +218,12 @@ class Takeover:
         except RefusedError as error:
             if error.reason != "no-master-key":
                 raise
-            # It holds a master key that nobody can make. Under the keys handed over it is the old operator's still.
-            master = target.custody.master
-            ours = master.in_doubt or master.custody.live
-            yield Remark(Note("takeover.master-refused", (int(target.party), master.custody.live)))
-            raise CauseError("MF13:master-lost" if ours else "MF1:master-key-refused") from error
+            # It holds a master key that nobody can make. While it works under the keys handed over, and he still has
+            # them, it stays with the old operator, who cannot re-key it either; else nobody is left who reads it.
+            data, master = target.custody.data.custody, target.custody.master.custody
+            his = not data.live and data.knows("smso", 0)
+            yield Remark(Note("takeover.master-refused", (int(target.party), master.live)))
+            raise CauseError("MF1:master-key-refused" if his else "MF13:master-lost") from error
 
     # Alerts
 

@@ -38,7 +38,7 @@ CAUSES: Final[dict[str, str]] = {
     "AUX:behaviour": "an auxiliary switch did not follow its switching times after the migration",
     "ALERT:silent": "no alert arrived at the new destination",
     "MF1:smso-closed": "the old operator's record was closed before it was taken over",
-    "MF1:master-key-refused": "a device works under the keys handed over and refuses the master key handed over",
+    "MF1:master-key-refused": "a device works under the keys handed over and takes no master key that is known",
     "MF13:master-lost": "no keeper holds the master key of a device: it is read, and can never be re-keyed",
     "CUSTODY:refused": "a keeper of keys was silent or refused to countersign: nothing was sent",
     "CUSTODY:locked": "another head end was changing a device's keys",
