@@ -160,6 +160,19 @@ class RotateKeys(OverTheAir):
     """Change KEK, EK and AK, proven under the new ones; the answer names generations, never keys."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heal(OverTheAir):
+    """Carry out what `diagnose` proposes, command by command, and prove at the end that device and keepers agree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnose(Query):
+    """Can this device be saved? Its class by the oracle, what is the matter, the shortest sequence of commands that
+    heals it, or what a field engineer must do. Told from the truth of the device and its keepers; nothing is sent."""
+
+    scope: ClassVar[Literal["device", "home", "estate"]] = "device"
+
+
 # To an installation
 
 

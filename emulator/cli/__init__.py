@@ -17,6 +17,7 @@ from emulator.errors import EmulatorError, InputError
 
 VERBS: Final = {
     "migrate": "migrate an estate in virtual time, and audit it",
+    "diagnose": "can a meter be saved, and by which commands",
     "what-rate": "which settings lose so many meters to a change of keys",
     "scenario": "list, check, run and shrink scenarios: trouble, then healing",
     "golden": "what every service request comes to under every fault",

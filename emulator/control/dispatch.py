@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from emulator.commands import Command
-from emulator.control import alarm_wishes, errands, glance, migration, service_requests, watch, wishes
+from emulator.control import alarm_wishes, errands, glance, migration, oracle, service_requests, watch, wishes
 from emulator.control.desk import Desk
 from emulator.control.errors import NotNowError, WishError
 from emulator.control.registry import HANDLERS
@@ -25,6 +25,7 @@ __all__ = [
     "errands",
     "glance",
     "migration",
+    "oracle",
     "plain",
     "service_requests",
     "watch",

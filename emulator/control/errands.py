@@ -11,8 +11,17 @@ from typing import Any, Final, Literal, TypeVar
 from emulator.codecs.action import ActionResult, MethodRef
 from emulator.codecs.axdr import long_unsigned
 from emulator.codecs.get import AttributeRef, DataAccessResult
-from emulator.commands import ActOnObject, OverTheAir, ReadObject, RotateKeys, SetAuxiliary, SetSupply, WriteObject
-from emulator.control import values
+from emulator.commands import (
+    ActOnObject,
+    Heal,
+    OverTheAir,
+    ReadObject,
+    RotateKeys,
+    SetAuxiliary,
+    SetSupply,
+    WriteObject,
+)
+from emulator.control import oracle, values
 from emulator.control.desk import Desk
 from emulator.control.errors import (
     DeviceRefusedError,
@@ -22,10 +31,12 @@ from emulator.control.errors import (
     WishError,
 )
 from emulator.control.headend import Planned
+from emulator.control.oracle import HealedView
 from emulator.control.registry import handles
 from emulator.control.ring import device_name, text
 from emulator.control.tasks import Task
 from emulator.control.views import SUPPLY, named_object
+from emulator.dcc.auxiliary_release import refusal
 from emulator.dlms import moment
 from emulator.dlms.cosem import obis, obis_text
 from emulator.errors import EmulatorError, UsageError
@@ -38,6 +49,7 @@ from emulator.headend.session import NoAnswerError, RefusedError, Steps
 from emulator.headend.steps.auxiliary import ad_hoc
 from emulator.headend.visit import Errand, Visit
 from emulator.kernel.machine import Party
+from emulator.oracle.heal import Healing
 
 T = TypeVar("T")
 
@@ -46,6 +58,7 @@ _AD_HOC: Final[dict[str, Literal["activate", "deactivate", "reset"]]] = {
     "off": "deactivate",
     "calendar": "reset",
 }
+_SERVICES: Final = {"on": "7.5", "off": "7.6", "calendar": "7.8"}
 _CLOCK: Final = (8, 2)
 
 
@@ -162,6 +175,19 @@ def rotate_keys(desk: Desk, wish: RotateKeys, installation: int, party: Party) -
     return _visit(desk, wish, installation, party, errand)
 
 
+@handles(Heal)
+def heal(desk: Desk, wish: Heal, installation: int, party: Party) -> Task[HealedView]:
+    """Carry out the oracle's way back, and prove it."""
+
+    def errand(target: Target) -> Steps[HealedView]:
+        healed = yield from Healing(lambda: oracle.diagnosis(desk, installation, party)).steps(target)
+        if not healed.healed:
+            raise RefusedError("not-healed", healed.stopped)
+        return HealedView(list(healed.done), oracle.view(oracle.diagnosis(desk, installation, party)))
+
+    return _visit(desk, wish, installation, party, errand, enters=False)
+
+
 @handles(SetSupply)
 def set_supply(desk: Desk, wish: SetSupply, installation: int, party: Party) -> Task[SupplyState]:
     """Switch the supply relay or the valve by the model's scripts."""
@@ -183,6 +209,9 @@ def set_auxiliary(desk: Desk, wish: SetAuxiliary, installation: int, party: Part
     """Hold an auxiliary switch, or give it back: write the duration, then run the script."""
     if party is not Party.ELECTRICITY:
         raise NoSuchThingError(f"a {device_name(party)} has no auxiliary switches", "device", "electricity")
+    said = refusal(_SERVICES[wish.state], desk.home(installation), desk.live.auxiliary)
+    if said is not None:
+        raise NotNowError(f"the {said.by} refuses: {said.reason}", "state", "serve the estate under core release 1.1")
     settings = _profile(desk, installation, party).auxiliary
     if wish.switch > settings.switches:
         has = f"switches 1 to {settings.switches}" if settings.switches else "none"
@@ -203,9 +232,15 @@ def set_auxiliary(desk: Desk, wish: SetAuxiliary, installation: int, party: Part
 
 
 def _visit(
-    desk: Desk, wish: OverTheAir, installation: int, party: Party, errand: Callable[[Target], Steps[T]]
+    desk: Desk,
+    wish: OverTheAir,
+    installation: int,
+    party: Party,
+    errand: Callable[[Target], Steps[T]],
+    *,
+    enters: bool = True,
 ) -> Task[T]:
-    """A task that ends when the visit does."""
+    """A task that ends when the visit does. `enters` False: the errand opens its association itself."""
     head_end = desk.head_end(installation)
     record = desk.live.estate.smso(desk.home(installation))
     if head_end.target(record, party) is None:
@@ -222,7 +257,7 @@ def _visit(
         else:
             task.fail(explain(visit.error, installation, party))
 
-    planned = Planned(party, _safe(errand), ended)
+    planned = Planned(party, _safe(errand), ended, enters)
     task.give_up = lambda: head_end.drop(installation, planned)
     task.drive = desk.until_ended(task)
     try:
@@ -262,6 +297,8 @@ def explain(error: EmulatorError, installation: int, party: Party) -> WishError:
         kind = DataAccessResult if reason == "access" else ActionResult
         words = f"the device refuses: {_result(kind, detail)}"
         cure = "ask for something it offers, in the type it has"
+    elif reason == "not-healed":
+        words, cure = f"it was not healed: {detail}", "ask for its diagnosis, mend what it names, and ask again"
     elif reason == "no-master-key":
         words, cure = "no master key is known that this device accepts", "choose another device; this one is lost"
     elif reason in ("counter", "invocation-counter"):

@@ -37,11 +37,13 @@ IN_LINE_MOST: Final = 32
 
 @dataclass(slots=True, eq=False)
 class Planned:
-    """A visit that stands in line. `ended` is called once, with the visit, unless it was dropped from the line."""
+    """A visit that stands in line. `ended` is called once, with the visit, unless it was dropped from the line.
+    `enters` False: the errand opens its association itself."""
 
     party: Party
     errand: Errand
     ended: Callable[[Visit], None]
+    enters: bool = True
 
 
 class HeadEnd:
@@ -138,7 +140,8 @@ class HeadEnd:
         target = next(each for each in targets if each.party is planned.party)
         contexts = {each.device.spec.system_title: self.keyring.context(installation, each.party) for each in targets}
         inbox = Inbox(self.keyring.store, contexts)
-        visit = Visit(target, targets[0].session.server_sap, inbox, RouseSettings(), planned.errand)
+        hub_sap, errand = targets[0].session.server_sap, planned.errand
+        visit = Visit(target, hub_sap, inbox, RouseSettings(), errand, enters=planned.enters)
 
         def ended() -> None:
             self.cell.desk.end(installation)
