@@ -1,10 +1,14 @@
 """Asking a running estate whether a device can be saved, and having it healed."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from emulator.cli.diagnose import command
 from emulator.commands import ClearFaults, Diagnose, Heal, InjectFault, RotateKeys
 from emulator.control.errors import DeviceRefusedError, NoAnswerInTimeError, WishError
 from emulator.kernel.machine import Party
@@ -62,3 +66,21 @@ def test_what_has_no_keys_is_not_diagnosed(bench: Make) -> None:
     for installation, party in ((0, IHD), (1, GAS), (10_000, ELECTRICITY)):
         with pytest.raises(WishError):
             here.ask(Diagnose(), installation, party)
+
+
+def test_a_kept_state_can_be_diagnosed(bench: Make, tmp_path: Path) -> None:
+    """After the server has gone: what devices hold and what keepers believe are read from the state, which stays as it
+    is."""
+    here = bench(store=str(tmp_path))
+    struck(here, "key-change-answer-lost", keys="kek", times=1)
+    here.live.close()
+    arguments = ["--installation", "0", "--device", "electricity", "--state", str(tmp_path)]
+    told = CliRunner().invoke(command, [*arguments, "--json"])
+    assert told.exit_code == 1, told.output or told.exception
+    (found,) = json.loads(told.output)
+    assert found["diagnosis"]["verdict"] == "recoverable"
+    assert found["diagnosis"]["holds"]["kek"] == "generation 1"
+    again = bench(store=str(tmp_path))
+    assert again.ask(Heal(), 0, ELECTRICITY).diagnosis.verdict == "healthy"
+    again.live.close()
+    assert CliRunner().invoke(command, arguments).exit_code == 0
