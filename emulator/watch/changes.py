@@ -91,9 +91,10 @@ class Changes:
                 f"client title {found.title.hex()}",
             )
 
-    def overdue(self, now: Instant) -> Iterator[tuple[int, Open]]:
-        """(installation, change) of those that nobody proved in time, each once."""
-        for (installation, _), found in self._open.items():
-            if not found.told and now > found.at + self._proof:
+    def overdue(self, now: Instant, excused: Callable[[int, int], bool]) -> Iterator[tuple[int, Open]]:
+        """(installation, change) of those that nobody proved in time, each once. `excused(installation, context)` says
+        of whose change it is known that its head end keeps the question open."""
+        for (installation, index), found in self._open.items():
+            if not found.told and now > found.at + self._proof and not excused(installation, index):
                 found.told = True
                 yield installation, found

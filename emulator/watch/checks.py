@@ -123,7 +123,7 @@ def observe(
     if keyring is not None:
         approvals = approvals or Approvals()
         keyring.office.control.approvals = approvals
-    found = Watch(cell, register, settings, approvals, None if keyring is None else keyring.store)
+    found = Watch(cell, register, settings, approvals, keyring)
     cell.attend(found)
     movements = Movements()
     cell.journal.subscribe(movements.take)

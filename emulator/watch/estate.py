@@ -24,7 +24,6 @@ class EstateWatch:
         self.watches: dict[int, Watch] = {}
         """By cell."""
         self._movements: dict[int, Movements] = {}
-        self._keyrings: dict[int, Keyring] = {}
 
     def over(self, cell: Cell, head_end: Keyring | None = None) -> Watch:
         """The watch of a cell, made when it is first asked for. `head_end`: the means of our own head end there; what
@@ -35,16 +34,15 @@ class EstateWatch:
             movements = self._movements[cell.number] = Movements()
             cell.journal.subscribe(movements.take)
         if head_end is not None:
-            found.levels.head_end = head_end.store
+            found.know(head_end)
             if isinstance(self.approvals, Approvals):
                 head_end.office.control.approvals = self.approvals
-            self._keyrings[cell.number] = head_end
         return found
 
     def contexts(self) -> list[Context]:
         """What the standing checks look at, cell by cell."""
         return [
-            Context(each.cell, self._keyrings.get(number), each, self._movements.get(number))
+            Context(each.cell, each.keyring, each, self._movements.get(number))
             for number, each in sorted(self.watches.items())
         ]
 

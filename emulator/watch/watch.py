@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 from emulator.codecs.glo import PLAIN
-from emulator.crypto.keys import ContextStore
 from emulator.dlms import security
 from emulator.dlms.association import Association
 from emulator.dlms.cosem import Device
 from emulator.faults.fault import Point
 from emulator.fleet.cell import Cell
 from emulator.fleet.installation import KEYED
+from emulator.headend.keeper import Hierarchy, Stage
+from emulator.headend.keyring import Keyring
 from emulator.kernel.effects import Instant
 from emulator.kernel.machine import Party
 from emulator.watch import heating, leaks, requests
@@ -41,7 +42,7 @@ class Approvals(Protocol):
 
 class Watch:
     """The witness of one cell. `register` may be shared with other cells' watches; `approvals` None: whether commands
-    are countersigned is not looked at; `head_end` as in `watch`."""
+    are countersigned is not looked at; `keyring`: as in `know`. `Cell.attend` puts it to work."""
 
     def __init__(
         self,
@@ -49,13 +50,16 @@ class Watch:
         register: Register | None = None,
         settings: WatchSettings | None = None,
         approvals: Approvals | None = None,
-        head_end: ContextStore | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
         self.cell = cell
         self.settings = settings or WatchSettings()
         self.register = register or Register()
         self.approvals = approvals
-        self.levels = Levels(cell.store.capacity, head_end)
+        self.levels = Levels(cell.store.capacity)
+        self.keyring: Keyring | None = None
+        if keyring is not None:
+            self.know(keyring)
         self._counters = Counters(self.levels, self.settings.gap_most, self._wire_repeats)
         self._changes = Changes(self.settings)
         self._sealed: Sealed | None = None
@@ -72,12 +76,28 @@ class Watch:
             self._counters.forget(index)
             self.levels.forget(index)
 
+    def know(self, keyring: Keyring) -> None:
+        """Our own head end's means in this cell: its counters are looked at too, and its doubts are known."""
+        self.keyring = keyring
+        self.levels.head_end = keyring.store
+
     def settle(self, now: Instant) -> None:
         """Write down what time alone made a violation of."""
-        for installation, change in self._changes.overdue(now):
+        for installation, change in self._changes.overdue(now, self._in_doubt):
             what = f"nothing was done under the new keys for {self.settings.proof_s} s"
             where = f"client title {change.title.hex()}"
             self.register.add(now, installation, change.device, "key-transfer-without-read-back", what, where)
+
+    def _in_doubt(self, installation: int, index: int) -> bool:
+        """Whether our own head end knows that it does not know what became of a transfer, and will ask: the link may
+        have kept it from asking so far, which is no carelessness."""
+        keyring = self.keyring
+        if keyring is None:
+            return False
+        party = KEYED[index % len(KEYED)]
+        return any(
+            keyring.keeper.custody(installation, party, hierarchy).stage is Stage.SENT for hierarchy in Hierarchy
+        )
 
     # The witness
 
@@ -246,17 +266,3 @@ class Watch:
         """Whether a fault may make the wire say something twice."""
         mischief = self.cell.mischief
         return any(mischief.watches(point) for point in (Point.WAN_DOWN, Point.HAN, Point.CORE))
-
-
-def watch(
-    cell: Cell,
-    register: Register | None = None,
-    settings: WatchSettings | None = None,
-    approvals: Approvals | None = None,
-    head_end: ContextStore | None = None,
-) -> Watch:
-    """Watch a cell from now on: its devices made later, and those that are awake. `head_end`: the store whose contexts
-    mirror the devices', where the head end is our own."""
-    found = Watch(cell, register, settings, approvals, head_end)
-    cell.attend(found)
-    return found

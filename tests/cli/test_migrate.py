@@ -23,7 +23,7 @@ from emulator.resources import fixture
 KEYS = {
     "seed", "digest", "link_digest", "installations", "migrated", "failed", "unrecoverable", "by_cause", "retried",
     "exchanges", "logged_exchanges", "link", "audited", "agrees", "days", "virtual_s", "elapsed_s", "peak_rss_bytes",
-    "events", "bytes_per_sleeping_installation", "auxiliary",
+    "events", "bytes_per_sleeping_installation", "auxiliary", "rates",
 }  # fmt: skip
 ASKED = {
     "seed", "digest", "installations", "migrated", "failed", "unrecoverable", "by_cause", "exchanges", "audited",
@@ -167,6 +167,27 @@ def test_a_fault_of_ours_is_one_line_and_a_trace_for_who_asks(
 @pytest.fixture(scope="module")
 def street() -> dict[str, Any]:
     return here("--estate", "demo-street")
+
+
+def test_what_a_standing_check_finds_makes_the_exit_code_1() -> None:
+    """A keeper that loses what it acknowledged: told on stderr, and as findings."""
+    lost = ("--estate", "demo-street", "--check", "--fault", "dco-forgets installation=6 device=gas keys=master")
+    told = shell("migrate", *lost, "--json")
+    assert told.returncode == 1
+    findings = json.loads(told.stdout)["findings"]
+    assert [(each["check"], each["installation"], each["device"]) for each in findings] == [
+        ("no-key-lost-by-acknowledging-keeper", 6, "gas")
+    ]
+    assert "installation 6 gas: dco lost generation" in told.stderr
+    assert shell("migrate", "--estate", "demo-street", "--check", "--json").returncode == 0
+
+
+def test_rates_come_with_their_intervals(street: dict[str, Any]) -> None:
+    failure = street["rates"]["failure"]
+    assert failure["count"] == street["failed"] + street["unrecoverable"]
+    assert failure["of"] == street["installations"]
+    assert 0 < failure["low"] < failure["share"] < failure["high"] < 1
+    assert set(street["rates"]["by_cause"]) == set(street["by_cause"])
 
 
 def test_the_json_has_exactly_its_keys(street: dict[str, Any]) -> None:

@@ -1,16 +1,20 @@
 """Standing checks: that a sound run passes them all, and that each sees what it is there for."""
 
 import pickle
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from emulator.commands import PowerCut
 from emulator.dcc import campaign
 from emulator.dcc.host import HostOptions
 from emulator.dcc.verdict import Verdict
 from emulator.errors import InputError, UsageError
+from emulator.faults import catalogue
 from emulator.fleet.estate import open_estate
 from emulator.headend.keeper import Hierarchy
+from emulator.headend.session import RefusedError
 from emulator.kernel.effects import Note
 from emulator.kernel.machine import Party
 from emulator.kernel.time import MINUTE
@@ -42,6 +46,40 @@ def test_a_campaign_passes_them_all() -> None:
     assert watched.totals.migrated
     bare = campaign.run(estate, HostOptions(), workers=1)
     assert bare.digest == watched.digest  # looking changes nothing
+
+
+def _under(fault: str, **settings: Any) -> Any:
+    estate = open_estate("thousand", 1, 25)
+    options = HostOptions(checks=(), faults=(catalogue.make(fault, settings),))
+    return campaign.run(estate, options, workers=1)
+
+
+def test_a_doubt_that_the_head_end_keeps_is_no_violation() -> None:
+    """The link keeps it from asking what became of a transfer; it knows that it does not know."""
+    result = _under("gprs-corrupt", chance=0.05)
+    assert result.fired[1]
+    assert result.totals.failed > 5
+    assert result.violations == []
+
+
+def test_a_rival_is_seen_as_two_head_ends() -> None:
+    result = _under("rival-head-end", tells=True)
+    assert result.fired[1]
+    assert {each.kind for each in result.violations} >= {"two-head-ends"}
+    assert {each.check for each in result.findings} >= {"no-violation"}
+
+
+def test_a_counter_that_falls_back_to_a_checkpoint_is_found(world: Playground) -> None:
+    meter = world.home(0).electricity
+    world.inject("counter-rollback", device="electricity", checkpoint_every=64)
+    for _ in range(3):
+        meter.read("clock")
+    meter.press(PowerCut(5))
+    world.run_for(minutes=5)
+    with suppress(RefusedError):  # our own check of its answers refuses counters that were used before
+        meter.read("clock")
+    assert {each.check for each in world.check()} == {"counters-never-go-back"}
+    assert world.violations == []  # the head end was told, and went on from there
 
 
 @pytest.mark.slow
