@@ -83,6 +83,9 @@ class Mischief:
         self._next = 1
         self.on_attach: Callable[[int, Instant], None] | None = None
         """Who else wants to know that a home's hub has attached: `on_attach(installation, now)`."""
+        self.on_split: Callable[[int, bytes, int, int], None] | None = None
+        """Who else wants to know that a frame of a hub's comes in two pieces on a stream:
+        `on_split(installation, frame, at, gap in µs)`."""
 
     # In force, or no more
 

@@ -7,9 +7,10 @@ that is down, a way that is dead); those say so with `dead`, from what they reme
 **Datagrams and streams.** The emulated link carries UDP, one COSEM wrapper PDU in a datagram (IEC 62056-4-7), and a
 datagram is never split or joined. Real hubs are also spoken to over TCP, where a PDU may come in pieces or two may come
 at once. `transport` chooses what the receiver is. "stream": it reads by the wrapper's length field, so it sees whole
-PDUs, but late ones (a split PDU is there with its last piece) or two at one instant. "datagram": it takes what comes
-for a PDU; pieces and pairs do not parse and are refused, which is noted. ASSUMED: "stream", because nothing else than a
-stream splits.
+PDUs, but late ones (a split PDU is there with its last piece) or two at one instant; a client of a served estate that
+asked over TCP is that reader itself, and gets the pieces of its answers on its own socket. "datagram": it takes what
+comes for a PDU; pieces and pairs do not parse and are refused, which is noted. ASSUMED: "stream", because nothing else
+than a stream splits.
 
 All of it is ASSUMED field knowledge of GPRS: nothing is published on this network's losses.
 """
@@ -166,10 +167,14 @@ class GprsSplit(WireFault):
     gap_ms: Milliseconds = 200
     transport: Transport = "stream"
 
+    def cut(self, frame: bytes, luck: int) -> int:
+        """After which byte a frame of two bytes or more is cut."""
+        return 1 + luck % (len(frame) - 1) if self.at is None else min(self.at, len(frame) - 1)
+
     def bend(self, frame: bytes, crossing: Crossing) -> Bent:
         if len(frame) < 2:
             return [(0, frame)]
-        at = 1 + crossing.luck % (len(frame) - 1) if self.at is None else min(self.at, len(frame) - 1)
+        at = self.cut(frame, crossing.luck)
         pieces = [(0, frame[:at]), (self.gap_ms * MILLISECOND, frame[at:])]
         return read_stream(pieces) if self.transport == "stream" else pieces
 

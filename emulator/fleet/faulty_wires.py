@@ -14,17 +14,17 @@ from typing import Any, Final
 
 from emulator.faults.fault import Point
 from emulator.faults.mischief import Armed, Mischief
-from emulator.faults.wire import Crossing, GprsCoalesce, WireFault
+from emulator.faults.wire import Crossing, GprsCoalesce, GprsSplit, WireFault
 from emulator.fleet.wires import WanDown, WanUp
 from emulator.kernel.effects import Instant, Note, Port
 from emulator.kernel.journal import Journal
 from emulator.kernel.machine import Party
+from emulator.kernel.time import MILLISECOND
 from emulator.kernel.world import Wire
 from emulator.link.chain import Chain
 from emulator.link.profile import Direction
 
 _ALERT_PREFIX: Final = 6
-_HELD: Final = "held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,14 @@ class _Late:
     number: int
     frame: bytes
     memory: dict[str, Any]
+    held: str
+    """Under what name the fault remembers it: each wire holds its own."""
 
     def alone(self) -> bytes | None:
-        held = self.memory.get(_HELD)
+        held = self.memory.get(self.held)
         if held is None or held[0] != self.number:
             return None
-        del self.memory[_HELD]
+        del self.memory[self.held]
         return self.frame
 
 
@@ -48,7 +50,7 @@ class FaultyWan:
 
     stages: Final = 2
     hears: Final = None
-    __slots__ = ("_chain", "_core", "_journal", "_mischief", "_point", "_prefix", "_whose", "inner")
+    __slots__ = ("_chain", "_core", "_held", "_journal", "_mischief", "_point", "_prefix", "_whose", "inner")
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class FaultyWan:
         self._point = Point.WAN_DOWN if down else Point.WAN_UP
         self._core = 0 if down else 1
         self._prefix = _ALERT_PREFIX if alerts else 0
+        self._held = f"held {self._point}{' alerts' if alerts else ''}"
 
     def carry(self, stage: int, installation: int, payload: Any, now: Instant, number: int) -> Any:
         if stage != self._core:
@@ -115,30 +118,40 @@ class FaultyWan:
             if isinstance(fault, GprsCoalesce):
                 if waiting is None and pieces:
                     delay, first = pieces[0]
-                    memory[_HELD] = (number, first)
-                    late = _Late(number, head + first, memory)
+                    memory[self._held] = (number, first)
+                    late = _Late(number, head + first, memory, self._held)
                     return [(delay + more, late) for more, _ in fault.bend(first, crossing)]
+                continue
+            if isinstance(fault, GprsSplit) and self._told_of_split(fault, installation, frame, strike.luck):
                 continue
             pieces = [(delay + more, bent) for delay, each in pieces for more, bent in fault.bend(each, crossing)]
         if waiting is not None and pieces:
             armed, first = waiting
-            del armed.recall(installation)[_HELD]
+            del armed.recall(installation)[self._held]
             delay, second = pieces[0]
             pieces[:1] = [(delay + more, each) for more, each in armed.fault.join(first, second)]  # type: ignore[attr-defined]
         return [(delay, head + each) for delay, each in pieces]
+
+    def _told_of_split(self, fault: GprsSplit, installation: int, frame: bytes, luck: int) -> bool:
+        """Whether somebody was told of an answer in pieces who lets it show on the asker's own stream."""
+        tell = self._mischief.on_split
+        if tell is None or fault.transport != "stream" or self._point is not Point.WAN_UP or self._prefix:
+            return False
+        if len(frame) > 1:
+            tell(installation, frame, fault.cut(frame, luck), fault.gap_ms * MILLISECOND)
+        return True
 
     def _party(self, installation: int, frame: bytes) -> Party:
         """Which device a wrapper frame is for or from."""
         at = 4 if self._point is Point.WAN_DOWN else 2
         return self._whose(installation, int.from_bytes(frame[at : at + 2], "big"))
 
-    @staticmethod
-    def _waiting(watching: list[Armed], installation: int) -> tuple[Armed, bytes] | None:
+    def _waiting(self, watching: list[Armed], installation: int) -> tuple[Armed, bytes] | None:
         """A frame that waits for this one, and the fault that holds it."""
         for armed in watching:
             memory = armed.remembers(installation)
-            if memory is not None and _HELD in memory:
-                return armed, memory[_HELD][1]
+            if memory is not None and self._held in memory:
+                return armed, memory[self._held][1]
         return None
 
 

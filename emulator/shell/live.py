@@ -63,6 +63,10 @@ class Snapshot:
         return f"<snapshot of {len(self.homes)} homes>"  # never a key
 
 
+_SPLITS: Final = 1_024
+"""So many answers that are to come in pieces are remembered at most."""
+
+
 class LiveEstate:
     """The cells of an estate, made when first called for.
 
@@ -105,6 +109,7 @@ class LiveEstate:
         self.switchboard = Switchboard()
         self._loose: OrderedDict[tuple[int, Port, Reply], Line] = OrderedDict()
         self._replies: list[tuple[Line, bytes]] = []
+        self._splits: OrderedDict[tuple[int, bytes], tuple[int, int]] = OrderedDict()
         self._reservations = Reservations()
         if store is not None:
             # Later than anything that was seen of the last run, so no challenge made from the time comes again.
@@ -186,6 +191,7 @@ class LiveEstate:
                 if saved.other:
                     self.kept[installation] = saved.other
             cell.touched.clear()
+        cell.mischief.on_split = self._split
         self._cells[number] = cell
         self._lively.add(number)
         for fault_number, (fault, since) in self._faults.items():
@@ -213,6 +219,12 @@ class LiveEstate:
         if self._faults.pop(number, None) is not None:
             for cell in self._cells.values():
                 cell.disarm(number)
+
+    def _split(self, installation: int, frame: bytes, at: int, gap: Instant) -> None:
+        """An answer is to come in two pieces, if it is for a client that reads a stream."""
+        self._splits[installation, frame] = at, gap
+        if len(self._splits) > _SPLITS:  # those of the emulator's own head end, which nobody takes out
+            self._splits.popitem(last=False)
 
     def fired(self, number: int) -> int:
         """How often a fault struck, in all homes so far."""
@@ -423,8 +435,13 @@ class LiveEstate:
             cell.touched.clear()
         replies, self._replies = self._replies, []
         for line, frame in replies:
-            if not line.closed:
+            if line.closed:
+                continue
+            split = self._splits.pop((line.installation, frame), None) if self._splits else None
+            if split is None or line.in_pieces is None:
                 line.reply(frame)
+            else:
+                line.in_pieces(frame, split[0], split[1] / SECOND)
 
     def _save(self, store: StateStore) -> None:
         batch: dict[int, list[tuple[int, Saved]]] = {}

@@ -34,14 +34,16 @@ class Exchange(Protocol):
 
 class Line:
     """One client's way to one home. `reply` is called in `commit` with each answering frame; `port` is WAN or one of
-    `live_cell.HEADS`. Close it when the client is gone."""
+    `live_cell.HEADS`. `in_pieces(frame, at, gap in seconds)` is called instead for an answer that comes in two pieces;
+    None for a client that takes whole frames only. Close it when the client is gone."""
 
-    __slots__ = ("_exchange", "closed", "installation", "port", "reply", "routes", "saps")
+    __slots__ = ("_exchange", "closed", "in_pieces", "installation", "port", "reply", "routes", "saps")
 
     def __init__(self, exchange: Exchange, installation: int, reply: Reply, port: Port) -> None:
         self._exchange = exchange
         self.installation = installation
         self.reply = reply
+        self.in_pieces: Callable[[bytes, int, float], None] | None = None
         self.port = port
         self.closed = False
         self.saps: set[int] = set()

@@ -24,6 +24,8 @@ from emulator.shell.switchboard import Line
 _VERSION: Final = b"\x00\x01"
 _LINGER_S: Final = 2.0
 _CLOGGED: Final = 1 << 15
+_GAP_MOST_S: Final = 10.0
+"""Longest wait between two pieces of an answer, in real seconds."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -177,10 +179,14 @@ class WrapperConnection(Connection):
 
     _line: Line
     _owed: int
+    _late: list[bytes]
+    """The rest of an answer that comes in pieces, and what waits behind it."""
 
     def opened(self) -> None:
         self._line = self.live.line(self.installation, self._reply)
+        self._line.in_pieces = self._reply_in_pieces
         self._owed = 0
+        self._late = []
 
     @property
     def busy(self) -> bool:
@@ -224,8 +230,23 @@ class WrapperConnection(Connection):
             return length
         return 0
 
+    def _reply_in_pieces(self, frame: bytes, at: int, gap_s: float) -> None:
+        if self._late:  # one at a time
+            self._late.append(frame)
+        elif not self.transport.is_closing():
+            self.transport.write(frame[:at])
+            self._late = [frame[at:]]
+            self._loop.call_later(min(gap_s, _GAP_MOST_S), self._write_late)
+
+    def _write_late(self) -> None:
+        late, self._late = self._late, []
+        for each in late:
+            self._reply(each)
+
     def _reply(self, frame: bytes) -> None:
-        if not self.transport.is_closing():
+        if self._late:
+            self._late.append(frame)
+        elif not self.transport.is_closing():
             self.gate.counts["answers"] += 1
             self.transport.write(frame)
             self._owed = max(0, self._owed - 1)

@@ -178,6 +178,15 @@ def test_two_requests_that_wait_for_each_other_both_arrive(world: Playground) ->
     assert joined.fired == len(noted(world, "hub.bad-frame")) == 1
 
 
+def test_each_way_holds_its_own_frames(world: Playground) -> None:
+    """Requests wait for requests, answers for answers and alerts for alerts: none turns round."""
+    fault = world.inject("gprs-coalesce", hold_ms=4_000, installation=0)
+    world.home(0).electricity.rotate_keys()
+    assert fault.fired > 8
+    for kind in ("hub.no-such-device", "hub.bad-frame", "headend.bad-frame", "headend.alert-refused"):
+        assert not noted(world, kind), kind
+
+
 def test_a_frame_that_nothing_follows_is_only_late(world: Playground) -> None:
     """Held for less than the head end's patience: no request is repeated."""
     down = world.cell(0).cell.chain.log.ways[0]
