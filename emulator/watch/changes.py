@@ -72,13 +72,13 @@ class Changes:
         data = bool(key_ids - {_KEK}) or not key_ids
         self._open[device.installation, index] = Open(name, now, title, client_sap, epoch, data)
 
-    def used(self, device: Device, index: int, title: bytes) -> None:
+    def used(self, installation: int, index: int, title: bytes, epoch: int) -> None:
         """Something was read, or an association opened, under the keys in use: that proves data keys."""
-        found = self._open.get((device.installation, index))
-        if found is None or not found.data or found.title != title or not device.store.loaded(index):
+        if not self._open:
             return
-        if device.store.state(index).epoch == found.epoch:
-            del self._open[device.installation, index]
+        found = self._open.get((installation, index))
+        if found is not None and found.data and found.title == title and found.epoch == epoch:
+            del self._open[installation, index]
 
     def released(self, device: Device, index: int, now: Instant, report: Report) -> None:
         """A client is about to let its association go."""

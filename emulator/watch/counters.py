@@ -16,6 +16,7 @@ from typing import Final
 from emulator.codecs.acse import AARQ_FRAME
 from emulator.codecs.glo import DEDICATED, GENERAL_DED, GENERAL_GLO, GLO, PLAIN
 from emulator.crypto.keys import ContextStore
+from emulator.crypto.layout import ContextState
 from emulator.dlms.association import Association
 from emulator.dlms.cosem import Device
 from emulator.dlms.security import parse_gmac_reply
@@ -118,14 +119,22 @@ class Counters:
         """A context was put back: its counters may begin anew."""
         self._traces.pop(index, None)
 
-    def judge(self, device: Device, message: Sealed, challenge_reply: bytes | None, report: Report) -> bool:
+    def judge(
+        self,
+        device: Device,
+        message: Sealed,
+        state: ContextState | None,
+        challenge_reply: bytes | None,
+        report: Report,
+    ) -> bool:
         """After the device has dealt with a message: say what is wrong with its counter. Whether it was accepted.
 
-        `challenge_reply` is the client's f(StoC) where the message carried one that was accepted."""
-        store, index = device.store, message.index
-        if not store.loaded(index):
-            return False
-        state = store.state(index)
+        `state` is how the message's context stands now (None: ask the store); `challenge_reply` the client's f(StoC)
+        where the message carried one that was accepted."""
+        if state is None:
+            if not device.store.loaded(message.index):
+                return False
+            state = device.store.state(message.index)
         accepted = state.epoch != message.epoch or state.rx > message.lowest
         counter, where = message.counter, f"counter {message.counter}, lowest acceptable {message.lowest}"
         if accepted:

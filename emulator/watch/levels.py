@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
+from emulator.crypto.layout import ContextState
 from emulator.dlms.cosem import Device
 
 _SECRET: Final = blake2b(b"watch", digest_size=16).digest()
@@ -64,12 +65,8 @@ class Levels:
             self.falls.append(Fall(device.installation, index, "device", "rx", rx, lowest))
             self._rx[index] = lowest
 
-    def sample(self, device: Device, index: int) -> None:
-        """Look at a device's counters now."""
-        store = device.store
-        if not store.loaded(index):
-            return
-        state = store.state(index)
+    def sample(self, device: Device, index: int, state: ContextState) -> None:
+        """Look at a device's counters, as they stand now."""
         self.key(device, index, state.epoch)
         tx, rx = self._tx[index], self._rx[index]
         if state.tx < tx:

@@ -164,18 +164,20 @@ class Watch:
     def answers(self, device: Device, client_sap: int, apdu: bytes, answer: bytes | None, now: Instant) -> None:
         association = self._association(device, client_sap)
         report = self._reporter(device, client_sap, association, now)
-        message = self._sealed
+        message, reply = self._sealed, self._reply
+        if reply is not None and (association is None or not association.established):
+            reply = None
+        index = association.index if association is not None else -1 if message is None else message.index
+        state = device.store.state(index) if index >= 0 and device.store.loaded(index) else None
         accepted = False
         if message is not None:
-            stands = association is not None and association.established
-            accepted = self._counters.judge(device, message, self._reply if stands else None, report)
-        elif self._reply is not None and association is not None and association.established:
-            self._counters.reply(device, association, self._reply, report)
-        index = association.index if association is not None else -1 if message is None else message.index
-        if association is not None and index >= 0 and accepted:
-            opened = self._reply is not None and association.established
-            if self._read or opened:
-                self._changes.used(device, index, association.client_title)
+            own = state if message.index == index else None
+            accepted = self._counters.judge(device, message, own, reply, report)
+        elif reply is not None and association is not None:
+            self._counters.reply(device, association, reply, report)
+        if association is not None and state is not None and accepted:
+            if self._read or reply is not None:
+                self._changes.used(device.installation, index, association.client_title, state.epoch)
             for target in self._done:
                 if requests.is_key_transfer(target):
                     ids = frozenset(key_id for key_id, _ in requests.keys_given(target))
@@ -186,8 +188,8 @@ class Watch:
             self._compare(device, self._times, report, now)
         if answer is not None and answer and answer[0] not in _GLO and answer[0] != _AARE:
             self._leak(answer, device, client_sap, "answer", now)
-        if index >= 0:
-            self.levels.sample(device, index)
+        if state is not None:
+            self.levels.sample(device, index, state)
 
     # Inside
 

@@ -144,7 +144,7 @@ def test_a_new_key_may_count_anew(world: Playground) -> None:
     store.install(index, ek=bytes(16), reset=True)
     machine: Any = world.home(0).electricity.physical
     assert context.watch is not None
-    context.watch.levels.sample(machine, index)
+    context.watch.levels.sample(machine, index, store.state(index))
     assert _found(context, "counters-never-go-back") == []
 
 
@@ -156,7 +156,7 @@ def test_a_head_end_that_counts_anew(world: Playground) -> None:
     machine: Any = world.home(0).electricity.physical
     state = ours.state(index)
     ours.load(index, ek=bytes(16), ak=bytes(16), title=state.title, peer=state.peer, tx=0)
-    context.watch.levels.sample(machine, index)
+    context.watch.levels.sample(machine, index, context.cell.store.state(index))
     (found,) = _found(context, "counters-never-go-back")
     assert "head end's tx fell" in found.what
 

@@ -16,6 +16,7 @@ from emulator.dlms.cosem import obis
 from emulator.errors import InputError
 from emulator.headend import services
 from emulator.headend.services import CALENDAR, CLOCK, DEVICE_NAME, KEY_TRANSFER
+from emulator.kernel import chance
 from emulator.kernel.machine import Party
 from emulator.kernel.time import SECOND
 from emulator.watch.settings import WatchSettings
@@ -362,6 +363,33 @@ def test_a_refused_transfer_opens_no_change(bench: Bench) -> None:
     assert isinstance(client.ask(client.client.action(KEY_TRANSFER, bad)), Refused)
     client.close()
     assert bench.kinds() == []
+
+
+def test_whatever_bytes_come_the_watch_breaks_nothing(bench: Bench) -> None:
+    """Requests of every kind, cut and bent: nothing is raised, and no device ends one with a fault of ours."""
+    client = Outsider(bench, FIVE_TERMINALS).open()
+    client.read()
+    sane = [
+        client.client.associate(b"0123456789abcdef"),
+        action(*SUPPLY_OFF),
+        action(KEY_TRANSFER, array([structure([enum(0), octet_string(bytes(24))])])),
+        client.client.get(DEVICE_NAME),
+        client.client.set(CALENDAR, _day((0, 0, 1))),
+        b"\xc1\x02\xc1" + bytes(40),
+        b"\xdb\x08" + bytes(40),
+        b"\x62\x00",
+    ]
+    for turn in range(600):
+        apdu = bytearray(sane[turn % len(sane)])
+        luck = chance.bits(1, "bent", turn)
+        if luck & 1:
+            apdu[luck % len(apdu)] ^= 1 << (luck >> 8) % 8
+        if luck & 2:
+            del apdu[luck % len(apdu) :]
+        client.say(bytes(apdu), (1, 16, 99)[luck % 3])
+    counts = bench.live.cell(FIVE_TERMINALS).journal.counts
+    assert "dlms.fault" not in counts
+    assert counts["dlms.malformed"]
 
 
 # The register, and back to how it was
