@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from emulator.commands import Migrate, ServiceRequest
+from emulator.commands import Migrate, ServiceRequest, SetAuxiliary
+from emulator.control.errors import NotNowError
 from emulator.dcc.auxiliary_release import AuxiliarySettings
 from emulator.kernel.machine import Party
 from emulator.kernel.time import DAY
@@ -26,6 +27,8 @@ def test_requests_are_refused_and_the_supply_s_are_not(bench: Callable[..., Any]
     here = served(bench, core_release="1.0", hypothesis=hypothesis)
     answer = here.ask(ServiceRequest("7.5", SWITCH), HOME)
     assert (answer.verdict, answer.code, answer.reason) == ("failed", code, "not-capable")
+    with pytest.raises(NotNowError, match="refuses"):
+        here.ask(SetAuxiliary(1, "on", 30), HOME, Party.ELECTRICITY)
     assert here.live.cell(HOME).desk.exchanges == 0
     assert here.ask(ServiceRequest("7.4"), HOME).success
 
