@@ -50,6 +50,7 @@ from emulator.codecs.get import (
 )
 from emulator.codecs.glo import GENERAL_DED, GENERAL_GLO, GLO, TAGS, Ciphered, GeneralCiphered
 from emulator.codecs.hdlc import HDLC, HDLC_FRAME
+from emulator.codecs.ike import IKE, IKE_FRAME, IKE_PAYLOADS, Payloads
 from emulator.codecs.initiate import INITIATE_REQUEST, INITIATE_RESPONSE, InitiateRequest, InitiateResponse
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
 from emulator.codecs.mpls import MPLS, MPLS_FRAME
@@ -181,6 +182,8 @@ _LINES: Final = (
     Frame(UDP_FRAME, "UDP datagram", (UDP,), "internet"),
     Frame(ESP_FRAME, "ESP packet", (ESP,), "internet"),
     Frame(MPLS_FRAME, "MPLS packet", (MPLS,), "internet"),
+    Frame(IKE_FRAME, "IKEv2 message", (IKE,), "ikev2"),
+    Frame(IKE_PAYLOADS, "IKEv2 payloads, opened", (Payloads,), "ikev2"),
 )
 
 CATALOGUE: Final[dict[str, Frame]] = {line.name: line for line in _LINES}

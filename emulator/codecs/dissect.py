@@ -23,6 +23,7 @@ from emulator.codecs.esp import ESP
 from emulator.codecs.get import AttributeRef
 from emulator.codecs.glo import DEDICATED, Ciphered, GeneralCiphered
 from emulator.codecs.hdlc import HDLC, LLC_REQUEST, LLC_RESPONSE, SNRM, UA
+from emulator.codecs.ike_payloads import NUMBERS, Unknown
 from emulator.codecs.ipv4 import IPv4
 from emulator.codecs.meanings import HEX_WIDTHS, MEANINGS, text_of
 from emulator.codecs.mpls import MPLS
@@ -79,6 +80,8 @@ class Opener(Protocol):
 def recognise(data: bytes) -> list[str]:
     """Names of the frames these bytes may be, likeliest first. The last resort is always A-XDR data."""
     likely = []
+    if len(data) >= 28 and data[17] >> 4 == 2 and int.from_bytes(data[24:28], "big") == len(data):
+        likely.append("ike")
     if data[:1] == b"\x7e":
         likely.append("hdlc")
     if data[:1] == b"\x45":
@@ -178,7 +181,8 @@ class _Walk:
         elif isinstance(held, tuple):
             yield Node(label, meaning=f"{len(held)}", children=list(self.members(held, owner, part)))
         elif isinstance(held, msgspec.Struct):
-            yield Node(label, children=self.fields(held))
+            kind = type(held).__name__ if type(held) in NUMBERS or type(held) is Unknown else ""
+            yield Node(label, meaning=kind, children=self.fields(held))
         elif isinstance(held, bytes):
             yield Node(label, held.hex().upper(), meaning(held) if meaning else "")
         elif isinstance(held, bool):
@@ -220,6 +224,8 @@ class _Walk:
                 return [self.inside("user information", held)]
             case UDP(), "payload" if held[:2] == b"\0\1":
                 return [self.inside("payload", held, "wrapper")]
+            case UDP(), "payload" if 500 in (value.source_port, value.destination_port):
+                return [self.inside("payload", held, "ike")]
             case IPv4(), "payload" if value.fragment_offset == 0 and not value.flags & 1:
                 kind = {17: "udp", 50: "esp", 4: "ipv4"}.get(value.protocol)
                 return [self.inside("payload", held, kind)] if kind else None
