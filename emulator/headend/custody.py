@@ -84,6 +84,16 @@ _TOLD: Final[dict[Event, str]] = {
     Event.FOUND: "custody.promoted",
 }
 
+# Looked up here and not on their classes: members of an `Enum` are found slowly, and a change makes ten moves.
+_RECORD, _ACKNOWLEDGE, _PROMOTE, _FOUND = Event.RECORD, Event.ACKNOWLEDGE, Event.PROMOTE, Event.FOUND
+_SENT: Final = Stage.SENT
+
+_ENDS: Final[dict[Event, Callable[[Custody, int], object]]] = {
+    Event.FOUND: Custody.adopt,
+    Event.DISPROVEN: lambda custody, generation: custody.forget_candidate(),
+    Event.DROP: lambda custody, generation: custody.drop_candidate(),
+}
+
 
 class Change:
     """One hierarchy of one device, moved along `TRANSITIONS`. `told` takes the notes of the moves."""
@@ -108,35 +118,31 @@ class Change:
         stage = TRANSITIONS.get((custody.stage, event))
         if stage is None:
             raise UsageError(f"a change of keys that is {custody.stage.name} cannot take {event.name}")
-        if event is Event.RECORD:
-            custody.record()
-        about = generation or custody.candidate
-        if event is Event.PROMOTE:
+        about = generation if event is _FOUND else custody.candidate
+        keeper = BOTH
+        if event is _ACKNOWLEDGE:
+            custody.acknowledge()
+            custody.move(stage)
+            keeper = _OTHER[custody.builder]
+        elif event is _PROMOTE:
             custody.promote(missed)
-        elif event is Event.FOUND:
-            about = generation
-            custody.adopt(generation)
-        elif event is Event.DISPROVEN:
-            custody.forget_candidate()
-        elif event is Event.DROP:
-            custody.drop_candidate()
+            if missed is not None:
+                keeper = _OTHER[missed]
+        elif event in _ENDS:
+            _ENDS[event](custody, generation)
         else:
-            if event is Event.ACKNOWLEDGE:
-                custody.acknowledge()
+            if event is _RECORD:
+                custody.record()
             custody.move(stage)
         kind = _TOLD.get(event)
         if kind is not None and self.told is not None:
-            keeper = BOTH
-            if event is Event.ACKNOWLEDGE:
-                keeper = _OTHER[custody.builder]
-            elif missed is not None:
-                keeper = _OTHER[missed]
-            self.told.append(Note(kind, (*self._where, about, keeper)))
+            party, hierarchy = self._where
+            self.told.append(Note(kind, (party, hierarchy, about, keeper)))
 
     @property
     def in_doubt(self) -> bool:
         """Whether a candidate may be live."""
-        return self.custody.stage is Stage.SENT
+        return self.custody.stage is _SENT
 
 
 Rival: TypeAlias = Callable[["DeviceCustody", Session, RivalHeadEnd], Steps[None]]
@@ -174,6 +180,7 @@ class DeviceCustody:
     __slots__ = (
         "_derived",
         "_losses",
+        "_masters",
         "cleared",
         "data",
         "handed_over",
@@ -209,6 +216,7 @@ class DeviceCustody:
         self.told: list[Note] = []
         """Notes of moves that were not put into the journal yet."""
         self._derived: dict[int, DeviceKeys] = {}
+        self._masters: dict[int, bytes] = {}
         self._losses: list[tuple[KeeperName, Hierarchy, int]] = []
         self.data = Change(keeper.custody(installation, party, Hierarchy.DATA), self.told, party, Hierarchy.DATA)
         self.master = Change(keeper.custody(installation, party, Hierarchy.MASTER), self.told, party, Hierarchy.MASTER)
@@ -260,9 +268,12 @@ class DeviceCustody:
     def master_key(self, generation: int) -> bytes:
         """KEK of a generation, whether or not anybody could make it now. Raises RefusedError when the old operator had
         none."""
-        key = self.keeper.master_key(self.installation, self.party, generation, self.handed_over)
+        key = self._masters.get(generation)
         if key is None:
-            raise RefusedError("no-master-key")
+            key = self.keeper.master_key(self.installation, self.party, generation, self.handed_over)
+            if key is None:
+                raise RefusedError("no-master-key")
+            self._masters[generation] = key
         return key
 
     def built_pair(self, generation: int) -> DeviceKeys:

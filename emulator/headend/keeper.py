@@ -344,11 +344,12 @@ class Keeper:
     `secret` is 16 bytes or more; each keeper's own is made from it. `settings` may be replaced; `now` is asked only for
     whether the old operator's record is still open, and may be set to say the virtual time."""
 
-    __slots__ = ("_first", "_secrets", "_settings", "builder", "bytes", "now")
+    __slots__ = ("_first", "_last", "_secrets", "_settings", "builder", "bytes", "now")
 
     def __init__(self, secret: bytes, first: int, count: int, settings: KeeperSettings | None = None) -> None:
         self._settings = settings or KeeperSettings()
         self._secrets = tuple(derive.key(secret, "keeper", name) for name in SHARERS)
+        self._last: list[tuple[tuple[int, ...], bytes]] = [((), b""), ((), b"")]
         self._first = first
         self.bytes = bytearray(count * _PER_HOME)
         self.builder = SHARERS.index(self._settings.builder)
@@ -413,14 +414,21 @@ class Keeper:
     def _combined(
         self, kind: str, count: int, installation: int, party: Party, generation: int, other: int | None
     ) -> tuple[bytes, ...]:
-        place = (kind, installation, int(party))
         # 64 bytes of secret are as many as there can be, so each gives half.
-        shares = b"".join(
-            share
-            for secret, each in zip(self._secrets, (generation, generation if other is None else other), strict=True)
-            for share in derive.keys(secret, 2, "share", *place, each)
-        )
-        return derive.keys(shares, count, *place)
+        half = 0 if kind == "data" else 32
+        ours = self._share(0, installation, party, generation)
+        theirs = self._share(1, installation, party, generation if other is None else other)
+        return derive.keys(ours[half : half + 32] + theirs[half : half + 32], count, kind, installation, int(party))
+
+    def _share(self, which: int, installation: int, party: Party, generation: int) -> bytes:
+        """What a keeper gives towards the data keys of a generation (32 bytes), and towards its master key (32). The
+        last one is remembered: a change asks for both, one after the other."""
+        place = (installation, party, generation)
+        last, share = self._last[which]
+        if last != place:
+            share = b"".join(derive.keys(self._secrets[which], 4, "share", installation, int(party), generation))
+            self._last[which] = (place, share)
+        return share
 
     # Stores
 
