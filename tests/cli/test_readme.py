@@ -17,7 +17,7 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 FEW = "3"
-ENDS = {"migrate", "estate", "decode"}
+ENDS = {"migrate", "estate", "decode", "faults", "diagnose", "scenario", "golden", "auxiliary"}
 """Verbs that come to an end by themselves; of any other only the options are looked up."""
 
 
@@ -114,7 +114,7 @@ def test_what_is_said_of_the_fixtures_holds() -> None:
         assert not installations or world.estate.installations == int(installations)
 
 
-@pytest.mark.parametrize("script", sorted(set(re.findall(r"`python (bench/\S+\.py)", README))))
+@pytest.mark.parametrize("script", sorted(set(re.findall(r"python (bench/\S+\.py)", README))))
 def test_the_benchmarks_named_are_there(script: str) -> None:
     """Each is a file that knows its own options."""
     done = subprocess.run(
