@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from emulator.commands import Ledger, Migrate, ReadObject, ResetEstate, RestoreSnapshot, RotateKeys, State, TakeSnapshot
+from emulator.headend.keeper import RECORD_BYTES
 from emulator.kernel.machine import Party
 
 Make = Callable[..., Any]
@@ -55,5 +56,5 @@ def test_looking_costs_the_store_nothing(bench: Make, tmp_path: Path) -> None:
     here.ask(Ledger())
     assert here.live.beside(0) == b""
     here.ask(CLOCK, 0, Party.ELECTRICITY)
-    assert len(here.live.beside(0)) == 12 + 24 + 32
+    assert len(here.live.beside(0)) == 12 + RECORD_BYTES + 32
     here.live.close()
