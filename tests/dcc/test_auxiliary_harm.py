@@ -163,6 +163,7 @@ def test_states_that_are_not_enacted_stay_as_they_stood() -> None:
         assert (lost > 40) != (gained > 40)
 
 
+@pytest.mark.slow
 def test_two_workers_find_the_same_cold_homes() -> None:
     """Harm is a function of the estate and the settings: cells on other processes agree, digest and hours."""
     estate = open_estate("thousand", installations=160)
