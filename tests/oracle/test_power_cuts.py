@@ -20,7 +20,7 @@ from emulator.kernel.time import SECOND
 from emulator.oracle.prove import heals
 from emulator.oracle.search import results, search
 from emulator.oracle.transitions import Command, Result, Verb
-from emulator.oracle.verdict import Class, judge
+from emulator.oracle.verdict import Class, judge, matters
 
 ASSOCIATE = Command(Verb.ASSOCIATE)
 TRANSFERS = {
@@ -148,3 +148,30 @@ def test_every_cut_of_every_model(on_bench: Callable[..., Any], model: str, tran
     if transfer == "master" and profile.keys.volatile_until_confirmed:
         pytest.skip("the master key is written when it is confirmed, and not in its transfer")
     assert all_cuts(on_bench, model, transfer, 4)
+
+
+WRITING = Command(Verb.TRANSFER_MASTER, 0, kek=1)
+AGAIN = Command(Verb.TRANSFER_DATA, 1, 1, 1)
+
+
+@pytest.mark.parametrize("disturbed", ["a transfer", "the mains", "nothing"])
+def test_a_slot_that_is_rewritten_in_the_background(on_bench: Callable[..., Any], disturbed: str) -> None:
+    """The other maker's meter writes its master key after the answer. Another transfer meanwhile, or the mains going,
+    and it is lost: the meter reads on and is beyond help. Left in peace it is healthy again in one probe."""
+    case = on_bench("itron_e")
+    machine, bench = case.machine, case.bench
+    bench.pause_us = 10 * SECOND  # within the time that the slot takes
+    _, state = machine.step(case.state, ASSOCIATE)
+    result, state = machine.step(state, WRITING)
+    assert result is Result.ACCEPTED
+    if disturbed == "a transfer":
+        machine.step(state, AGAIN)
+    elif disturbed == "the mains":
+        bench.machine.power_cut(30, bench.now)
+    bench.now += 120 * SECOND
+    bench.pause_us = 60 * SECOND
+    case.state = machine.truth(state)._replace(associated=False)
+    bench.machine.drop()
+    lost = disturbed != "nothing"
+    assert judged(case, 3) is (Class.READS_ONLY if lost else Class.RECOVERABLE)
+    assert ("R9" in matters(case.state)) == lost
