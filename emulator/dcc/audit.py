@@ -4,8 +4,11 @@ It goes back to every home the ledger calls migrated, rouses it, and asks each d
 questions: do you still accept the old operator's keys (it must not), and do you accept the new ones (it must)? It
 believes neither the ledger's verdict nor the keeper's memory of what was confirmed, only the answers. Some devices
 refuse by saying nothing; so silence under the old keys counts as a refusal, provided that the same device then answers
-under the new ones.
+under the new ones. A request that was damaged on its way is refused as one under a wrong key is, so a refusal of the
+new keys is believed when it comes three times.
 """
+
+from typing import Final
 
 from emulator.fleet.installation import DeviceKeys
 from emulator.headend.alerts import Inbox
@@ -14,6 +17,8 @@ from emulator.headend.keyring import Target
 from emulator.headend.rouse import RouseSettings, rouse
 from emulator.headend.session import NoAnswerError, RefusedError, Steps
 from emulator.kernel.effects import Note
+
+_NEW_TRIES: Final = 3
 
 
 class Audit:
@@ -42,7 +47,9 @@ class Audit:
                     old = False
                     if not (yield from self._rouse()):  # it may have fallen asleep over the silence
                         return
-                new = yield from self._accepts(target, live)
+                new, left = False, _NEW_TRIES
+                while not new and left:
+                    new, left = (yield from self._accepts(target, live)), left - 1
                 if old or not new:
                     yield Remark(Note("audit.astray", (int(target.party), old, new)))
                     found = False
