@@ -5,7 +5,9 @@ round and the middle one are shown, as others may be using the machine.
 """
 
 import argparse
+import json
 import sys
+from pathlib import Path
 from statistics import median
 from time import process_time_ns
 
@@ -46,6 +48,7 @@ def one_round(chain: Chain, frame: bytes, start: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frame", type=int, default=96, help="bytes of a frame")
+    parser.add_argument("--json", type=Path, help="write the figures here as JSON")
     options = parser.parse_args()
     frame = bytes(options.frame)
     chains = {kind: Chain(kind, 3, 7) for kind in KINDS}
@@ -54,10 +57,15 @@ def main() -> None:
         for name, chain in chains.items():
             rounds[name].append(one_round(chain, frame, START + turn * PACKETS * STEP))
     sys.stdout.write(f"core: {backend()}; frames of {options.frame} bytes; us a packet, best (middle)\n")
+    told: dict[str, dict[str, float]] = {}
     for name, taken in rounds.items():
-        columns = zip(*[(*one, sum(one)) for one in taken], strict=True)
+        columns = list(zip(*[(*one, sum(one)) for one in taken], strict=True))
+        told[name] = dict(zip(("offered", "delivered", "together"), map(median, columns), strict=True))
         figures = [f"{min(column):6.2f} ({median(column):5.2f})" for column in columns]
         sys.stdout.write(f"{name:8} offered {figures[0]}  delivered {figures[1]}  together {figures[2]}\n")
+    if options.json:
+        figures_of = {"core": backend(), "frame": options.frame, "us_a_packet": told}
+        options.json.write_text(json.dumps(figures_of, indent=2) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
