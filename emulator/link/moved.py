@@ -10,6 +10,8 @@ The home address of a hub is the network's base plus its number; the further one
 from typing import Final
 
 _BLOCK_BITS: Final = 18
+_BLOCKS_OF_HOMES: Final = 8
+"""The lowest blocks are home addresses, of two million hubs; nobody moves into them. A hub beyond stays at home."""
 
 
 class Moved:
@@ -28,11 +30,16 @@ class Moved:
     def move(self, installation: int) -> int | None:
         """Give a hub another address, which is returned; None when the network has none left for it."""
         old = self.address(installation)
-        bits = max(_BLOCK_BITS, installation.bit_length())
-        block = (old - self._base) >> bits
-        for turn in range(1, max(2, self._span >> bits)):
-            address = self._base + ((block + turn) % max(1, self._span >> bits) << bits) + (installation % (1 << bits))
-            if address < self._base + self._span and self._ever.get(address, installation) == installation:
+        blocks = self._span >> _BLOCK_BITS
+        home, low = divmod(installation, 1 << _BLOCK_BITS)
+        if home >= _BLOCKS_OF_HOMES:
+            return None
+        for turn in range(1, blocks):
+            block = ((old - self._base >> _BLOCK_BITS) + turn) % blocks
+            if block < _BLOCKS_OF_HOMES and block != home:
+                continue  # where other hubs are at home
+            address = self._base + (block << _BLOCK_BITS) + low
+            if self._ever.get(address, installation) == installation:
                 self._believed.setdefault(installation, old)
                 self._ever[address] = installation
                 self._current[installation] = address

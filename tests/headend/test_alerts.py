@@ -83,6 +83,19 @@ def test_a_damaged_alert_changes_nothing(store: ContextStore, cut: int) -> None:
     assert inbox.hear(frame, 2).kind == "headend.alert"
 
 
+def test_no_turned_bit_of_an_alert_makes_the_inbox_fail(store: ContextStore) -> None:
+    """Each of its bits: noted, and only what nobody protects may change what is heard."""
+    inbox = Inbox(store, {TITLE: 0})
+    frame = sealed(store)
+    for place in range(8 * len(frame)):
+        bent = bytearray(frame)
+        bent[place // 8] ^= 1 << place % 8
+        kind = inbox.hear(bytes(bent), 1).kind
+        assert kind.startswith("headend.alert"), place
+        assert kind != "headend.alert" or place < 48  # the wrapper's version and addresses
+        store.set_counters(0, rx=0)
+
+
 def test_a_strangers_alert_is_said_to_be_one(store: ContextStore) -> None:
     """A title nobody knows here, and a title that is not the sealer's."""
     inbox = Inbox(store, {TITLE: 0, OURS: 0})
