@@ -16,6 +16,9 @@ their own.
 in either mode; several may be given, `smets1 faults` lists them. A fault that was asked for, by marker or by
 `world.inject`, and never struck fails the test, unless `may_stay_quiet=True` says that it may.
 
+`world.violations` lists what a head end did wrong, whatever the devices made of it (counters, nonces, keys in clear,
+commands nobody approved, ...); `@pytest.mark.smets1(violations="fail")` fails a test that commits one.
+
 `smets1_scenario("master-key-lost", seed=3)` runs a scenario, one that ships or a file, and gives its report: `.passed`,
 `.failures`, `.verdicts`, `.digest`.
 

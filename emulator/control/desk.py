@@ -89,8 +89,8 @@ class Desk:
                 kept = self.live.kept.pop(number, b"")
                 if kept:
                     found.recall(number, kept)
-            if self.live.watch is not None:
-                self.live.watch.over(cell, found.keyring)
+        if self.live.watch is not None:
+            self.live.watch.over(cell, found.keyring)
         return found
 
     def _beside(self, installation: int) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from emulator.codecs.wrapper import WRAPPER, Wrapper
 from emulator.commands import (
     ApproveCommand,
     Checks,
@@ -90,5 +91,12 @@ def test_a_watch_put_on_late_sees_homes_that_are_awake(bench: Callable[..., Any]
     made.ask(RotateKeys(), 0, Party.ELECTRICITY)
     made.live.overlook(EstateWatch(approvals=Approvals()))
     made.ask(SetSupply("off"), 0, Party.ELECTRICITY)
-    assert made.live.watch.register.counts == {"command-without-dual-control": 1}  # that head end was made before
+    assert made.ask(Violations()).violations == []  # what our own second party countersigned is approved
+    cell = made.live.cell(0)
+    machine = cell.machine(0, Party.ELECTRICITY)
+    addressing = machine.model.profile.addressing
+    live_key = bytes(cell.store.export(cell.context(0, Party.ELECTRICITY))[:16])
+    line.send(WRAPPER.build(Wrapper(addressing.public, addressing.sap, b"\xc0\x01\xc1" + live_key)))
+    made.live.advance(made.live.now)
+    assert made.ask(Violations()).counts == {"key-in-clear": 1}
     line.close()
