@@ -158,6 +158,9 @@ def settle_master(session: Session, device: DeviceCustody) -> Steps[None]:
         elif generation == live:
             change.move(Event.DISPROVEN)
             yield Remark(Note("rotation.master-disproven", (party,)))
+            if not change.custody.agreed:  # asked by its name it was made; both know again
+                change.move(Event.FOUND, generation=live)
+                yield Remark(Note("rotation.master-found", (party, live)))
         else:
             change.move(Event.FOUND, generation=generation)
             yield Remark(Note("rotation.master-found", (party, generation)))
@@ -239,17 +242,33 @@ def _send_master(session: Session, device: DeviceCustody) -> Steps[None]:
         except RefusedError as error:
             if not change.in_doubt:
                 raise  # not even sent
-            _failed(device, change, Event.DISPROVEN if _said_no(error) else Event.DOUBT)
-            if not _said_no(error) or found:
+            if not _said_no(error):
+                _failed(device, change, Event.DOUBT)
                 raise
-            found = yield from _astray(session, device)
-            if not found:
+            if found or not (yield from _refused_master(session, device)):
+                if change.in_doubt:
+                    _failed(device, change, Event.DISPROVEN)
                 raise
+            if change.custody.live == generation:
+                return
+            found = True
             continue
         except NoAnswerError:
             _failed(device, change, Event.DOUBT)
             raise
         return
+
+
+def _refused_master(session: Session, device: DeviceCustody) -> Steps[bool]:
+    """A new master key was refused. Whoever is patient asks first which one the device holds, and gives the candidate
+    up only when that is shown; others give it up at once. True: the keepers were wrong, and know better now."""
+    change, policy = device.master, device.office.settings.rotation
+    if policy.retry == "impatient" or policy.candidates == "not-kept":
+        _failed(device, change, Event.DISPROVEN)
+        return (yield from _astray(session, device))
+    live, agreed = change.custody.live, change.custody.agreed
+    yield from settle_master(session, device)
+    return change.custody.live != live or not agreed
 
 
 def _said_no(error: EmulatorError) -> bool:

@@ -4,27 +4,33 @@ The device here is an oracle: three keys, and rules as simple as a device's can 
 answers, the device refuses and tears, in any order hypothesis can think of; the head end's own scripts run unchanged.
 """
 
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from itertools import chain, product, repeat
-from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rotation_kit import (
+    ANSWER_LOST,
+    FATES,
+    HANDED,
+    OK,
+    REFUSED,
+    REQUEST_LOST,
+    TORN,
+    Device,
+    Line,
+    attempt,
+    carry_out,
+)
 
-from emulator.codecs.axdr import Data
-from emulator.crypto import keywrap
-from emulator.errors import CryptoError, UsageError
+from emulator.errors import UsageError
 from emulator.fleet.installation import DeviceKeys
 from emulator.headend.keeper import Hierarchy, Keeper, Stage
 from emulator.headend.recovery import associate
 from emulator.headend.rotation import TRANSITIONS, Change, DeviceCustody, Event, rotate
 from emulator.headend.session import NoAnswerError, RefusedError
 from emulator.kernel.machine import Party
-
-HANDED = DeviceKeys(b"e" * 16, b"a" * 16, b"k" * 16)
-
 
 # The table
 
@@ -81,97 +87,6 @@ def test_every_other_move_is_refused_and_changes_nothing(stage: Stage, event: Ev
 
 
 # The oracle
-
-OK, REQUEST_LOST, ANSWER_LOST, REFUSED, TORN = "ok", "request lost", "answer lost", "refused", "torn"
-FATES = (OK, REQUEST_LOST, ANSWER_LOST, REFUSED, TORN)
-
-
-@dataclass
-class Device:
-    """Three keys. `silent`: it says nothing to what it cannot open."""
-
-    ek: bytes = HANDED.ek
-    ak: bytes = HANDED.ak
-    kek: bytes = b"k" * 16
-    silent: bool = False
-
-
-@dataclass
-class Line:
-    """A session's face over an oracle: what the scripts call, with a fate for every request."""
-
-    device: Device
-    fates: Iterator[str]
-    keys: DeviceKeys | None = None
-    lowest: int = 7
-    asked: list[str] = field(default_factory=list)
-
-    def use(self, keys: DeviceKeys) -> None:
-        self.keys = keys
-
-    def begin_with(self, keys: DeviceKeys) -> int:
-        before, self.lowest, self.keys = self.lowest, 0, keys
-        return before
-
-    def back_to(self, keys: DeviceKeys, lowest: int) -> None:
-        self.keys, self.lowest = keys, lowest
-
-    def open(self) -> Generator[Any, Any, None]:
-        yield from self._ask("open", None)
-
-    def get(self, reference: object) -> Generator[Any, Any, None]:
-        yield from self._ask("get", None)
-
-    def action(self, method: object, data: Data) -> Generator[Any, Any, None]:
-        yield from self._ask("transfer", data)
-
-    def _ask(self, what: str, transfer: Data | None) -> Generator[Any, Any, None]:
-        yield from ()
-        self.asked.append(what)
-        device, keys, fate = self.device, self.keys, next(self.fates, OK)
-        assert keys is not None
-        if fate == REQUEST_LOST:
-            raise NoAnswerError("lost")
-        if (keys.ek, keys.ak) != (device.ek, device.ak):
-            if device.silent or fate == ANSWER_LOST:
-                raise NoAnswerError("silence")
-            raise RefusedError("exception", 5)
-        if transfer is not None:
-            if fate == REFUSED:
-                raise RefusedError("action", 2)
-            found = {}
-            for item in transfer.value:
-                try:
-                    found[item.value[0].value] = keywrap.unwrap(device.kek, item.value[1].value)
-                except CryptoError:
-                    raise RefusedError("action", 250) from None
-            if fate == TORN and len(found) == 2:
-                del found[0 if len(self.asked) % 2 else 2]
-            device.ek, device.ak = found.get(0, device.ek), found.get(2, device.ak)
-            device.kek = found.get(3, device.kek)
-        self.lowest += 1
-        if fate == ANSWER_LOST:
-            raise NoAnswerError("lost")
-
-
-def carry_out(script: Generator[Any, Any, None]) -> Exception | None:
-    """Run a script to its end; what it raised."""
-    try:
-        for _ in script:
-            pass
-    except (NoAnswerError, RefusedError) as error:
-        return error
-    return None
-
-
-def attempt(line: Line, custody: DeviceCustody) -> Exception | None:
-    """One attempt: a new association, then the change."""
-
-    def script() -> Generator[Any, Any, None]:
-        yield from associate(line, custody)  # type: ignore[arg-type]
-        yield from rotate(line, custody)  # type: ignore[arg-type]
-
-    return carry_out(script())
 
 
 def fresh() -> DeviceCustody:
