@@ -92,15 +92,14 @@ def policy_met(machine: Any) -> bool:
     return setup.required(machine) & ~PROTECTED == 0
 
 
-def habits(profile: Any, reactions: Mapping[str, str] | None = None) -> Habits:
-    """The habits of a model. `reactions`: those that a fault has put in the place of the profile's."""
+def habits(profile: Any) -> Habits:
+    """The habits of a model."""
     security = profile.security
-    given = reactions or {}
     return Habits(
         security.master_key_changes,
         security.counter_reset,
-        Reaction(given.get("bad_counter", security.bad_counter)),
-        Reaction(given.get("bad_tag", security.bad_tag)),
+        Reaction(security.bad_counter),
+        Reaction(security.bad_tag),
     )
 
 

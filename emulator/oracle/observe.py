@@ -147,7 +147,7 @@ class Patient:
     def _judged(self, state: State) -> Diagnosis:
         habits = look.habits(self.profile)
         found = search(state, habits)
-        said = verdict.judge(state, habits, found)
+        said = verdict.judge(state, found)
         steps = tuple(verdict.in_words(each, self.data, self.master) for each in found.way or ())
         return Diagnosis(
             installation=self.installation,

@@ -52,13 +52,6 @@ class Tally:
     healed: tuple[Command, ...] | None = None
     disagreements: list[Disagreement] = field(default_factory=list)
 
-    def add(self, other: "Tally") -> None:
-        """Sum up with another exploration."""
-        self.sequences += other.sequences
-        self.driven += other.driven
-        self.points += other.points
-        self.disagreements += other.disagreements
-
 
 DISAGREEMENTS_MOST = 20
 

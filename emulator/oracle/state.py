@@ -28,9 +28,6 @@ POSITIONS_MOST: Final = 7
 PLENTY: Final = 16
 """Messages from which on a room is not counted: more than any way back takes."""
 
-EVERY: Final = (1 << NEW + 1) - 1
-"""A mask of all positions."""
-
 
 class Keeper(IntEnum):
     """Who holds a share, as a bit of `State.up`."""
@@ -100,11 +97,6 @@ class State(NamedTuple):
     s1sp_master: int = 1
     dco_master: int = 1
     up: int = BOTH
-
-    @property
-    def corrupt(self) -> bool:
-        """Whether a key slot that messages need has lost its key."""
-        return CORRUPT in (self.ek, self.ak, self.kek)
 
     def knows_data(self, position: Position) -> bool:
         """Whether data keys of this position can be made now."""

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Final
 
 from emulator.oracle.search import Found
-from emulator.oracle.state import BOTH, CORRUPT, FOREIGN, LIVE, NEW, PLENTY, Habits, Keeper, Position, State
-from emulator.oracle.transitions import TRANSFERS, Command, Verb
+from emulator.oracle.state import BOTH, CORRUPT, FOREIGN, LIVE, NEW, PLENTY, Keeper, Position, State
+from emulator.oracle.transitions import Command, Verb
 
 
 class Class(StrEnum):
@@ -58,8 +58,7 @@ _NAMES: Final = {Keeper.S1SP: "S1SP", Keeper.DCO: "DCO"}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The class; the rows that apply; one sentence why; the way back in words ("" each where there is none); what the
-    engineer must do ("" when nobody has to go)."""
+    """The class; the rows that apply; one sentence why; what the engineer must do ("" when nobody has to go)."""
 
     kind: Class
     rows: tuple[str, ...]
@@ -67,7 +66,7 @@ class Verdict:
     advice: str
 
 
-def judge(state: State, habits: Habits, found: Found) -> Verdict:
+def judge(state: State, found: Found) -> Verdict:
     """The verdict on a state, from what a search from there has found."""
     rows = matters(state)
     if found.way is not None:
@@ -79,7 +78,7 @@ def judge(state: State, habits: Habits, found: Found) -> Verdict:
             Class.RECOVERABLE, rows, f"{why}; {count} {'command heals' if count == 1 else 'commands heal'} it", ""
         )
     kind = Class.READS_ONLY if found.reading is not None else Class.UNRECOVERABLE
-    decisive = _decisive(state, habits, rows)
+    decisive = _decisive(rows)
     return Verdict(kind, rows, "; ".join(ROWS[row] for row in decisive), " ".join(_advice(decisive)))
 
 
@@ -113,12 +112,9 @@ def matters(state: State) -> tuple[str, ...]:
     return tuple(found) or ("R1",)
 
 
-def _decisive(state: State, habits: Habits, rows: tuple[str, ...]) -> list[str]:
+def _decisive(rows: tuple[str, ...]) -> list[str]:
     """The rows that leave no way back: those that commands cannot mend."""
-    hopeless = [row for row in rows if row in ("R5", "R6", "R8", "R9")]
-    if "R7" in rows:
-        hopeless.append("R7")
-    return hopeless or list(rows)
+    return [row for row in rows if row in ("R5", "R6", "R7", "R8", "R9")] or list(rows)
 
 
 def _advice(rows: list[str]) -> list[str]:
@@ -171,8 +167,3 @@ def _generation(position: Position, generations: tuple[int, ...]) -> str:
     if 0 <= position < len(generations):
         return f"of generation {generations[position]}"
     return {LIVE: "believed live", FOREIGN: "that nobody knows"}.get(position, f"number {position}")
-
-
-def changes_keys(way: tuple[Command, ...]) -> bool:
-    """Whether a way back changes a key of the device."""
-    return any(command.verb in TRANSFERS - {Verb.PROBE_MASTER} for command in way)

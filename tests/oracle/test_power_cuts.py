@@ -79,7 +79,7 @@ def judged(case: Any, depth: int) -> Class:
             result, state = case.machine.step(state, command)
             assert result is promised
         assert state.agrees()
-    return judge(case.state, case.habits, found).kind
+    return judge(case.state, found).kind
 
 
 def all_cuts(

@@ -59,7 +59,7 @@ def test_the_table(
     """Each row: the class, what is the matter, the way; and the engineer is sent exactly when there is none."""
     state = State(**{**TWO, **given})
     found = search(state, habits)
-    said = judge(state, habits, found)
+    said = judge(state, found)
     assert said.kind is kind
     assert set(said.rows) == rows
     assert (None if found.way is None else [command.verb for command in found.way]) == verbs
@@ -78,7 +78,7 @@ def test_advice_fits_what_is_broken() -> None:
 
     def advice(**given: Any) -> str:
         state = State(**{**TWO, **given})
-        return judge(state, Habits(), search(state, Habits())).advice
+        return judge(state, search(state, Habits())).advice
 
     assert "memory has lost a key" in advice(ek=CORRUPT)
     assert "never again be given keys" in advice(kek=FOREIGN)
