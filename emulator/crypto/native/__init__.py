@@ -13,7 +13,7 @@ from emulator.errors import InputError
 def select(tier: str) -> None:
     """Use `tier` ("" for the best here) for all that comes. Raises InputError for one this machine has not."""
     if lib.sm_select(tier.encode()) != OK:
-        raise InputError(f"SMETS1_NATIVE_TIER is {tier!r}; there are 'portable' and, as the CPU allows, 'aesni' and 'avx2'")
+        raise InputError(f"SMETS1_NATIVE_TIER is {tier!r}; give 'portable', or what this CPU has of 'aesni' and 'avx2'")
 
 
 def selected() -> str:
