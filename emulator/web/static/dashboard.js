@@ -544,7 +544,6 @@ const WORDS = {
   "hub.object-unavailable": (device) => `refused in the place of the ${party(device)} meter`,
   "hub.overrun": (length) => `dropped a frame of ${length} bytes: no room for it`,
   "hub.reboot": (seconds) => `restarts, for ${seconds} s`,
-  "hub.sms-counted": (count) => `counted a short message (${count}), and sleeps on`,
   "fault.fired": (number, name) => `fault ${number} struck: ${name}`,
   "wire.dead": (number, name) => `a frame was lost to fault ${number}: ${name}`,
   "hub.han-lost": (device, error) => `the ${party(device)} meter cannot be reached in the home network (${error})`,
