@@ -27,8 +27,9 @@ from rotation_kit import (
 from emulator.errors import UsageError
 from emulator.fleet.installation import DeviceKeys
 from emulator.headend.keeper import Hierarchy, Keeper, Stage
+from emulator.headend.policy import CustodySettings, RotationPolicy
 from emulator.headend.recovery import associate
-from emulator.headend.rotation import TRANSITIONS, Change, DeviceCustody, Event, rotate
+from emulator.headend.rotation import TRANSITIONS, Change, DeviceCustody, Event, Office, rotate
 from emulator.headend.session import NoAnswerError, RefusedError
 from emulator.kernel.machine import Party
 
@@ -261,3 +262,62 @@ def test_a_missing_master_key_is_a_refusal_and_nothing_is_sent() -> None:
     assert error.reason == "no-master-key"
     assert line.asked == ["open"]
     assert not custody.touched
+
+
+# Other ways of going about it
+
+
+KEEPING = [
+    RotationPolicy(arrays=arrays, master=master, retry=retry)  # type: ignore[arg-type]
+    for arrays in ("all", "ek-first", "ak-first")
+    for master in ("first", "last", "never")
+    for retry in ("patient", "impatient")
+]
+
+
+def under(policy: RotationPolicy) -> DeviceCustody:
+    """A custody that changes keys as a policy says."""
+    office = Office(CustodySettings(rotation=policy))
+    return DeviceCustody(Keeper(b"secret of a test", 0, 1), 0, Party.ELECTRICITY, HANDED, office)
+
+
+@given(st.lists(st.sampled_from(FATES), max_size=40), st.booleans(), st.sampled_from(KEEPING))
+def test_no_policy_that_is_patient_loses_a_key(fates: list[str], silent: bool, policy: RotationPolicy) -> None:
+    """Whatever is lost, refused or torn: every key in the device is one the keepers can still make, however they are
+    changed. For an impatient head end that holds as long as its short memory of candidates given up does."""
+    device, custody = Device(silent=silent), under(policy)
+    line = Line(device, iter(fates))
+
+    def makes_every_key() -> bool:
+        pairs = [custody.data_keys(each) for each in custody.known(Hierarchy.DATA)]
+        return (
+            device.ek in [pair.ek for pair in pairs]
+            and device.ak in [pair.ak for pair in pairs]
+            and device.kek in [custody.master_key(each) for each in custody.known(Hierarchy.MASTER)]
+        )
+
+    for _ in range(8):
+        error = attempt(line, custody)
+        assert makes_every_key() or policy.retry == "impatient"
+        if error is None:
+            assert not custody.data.in_doubt
+            assert not custody.master.in_doubt
+    if not makes_every_key():
+        return
+    line.fates = repeat(OK)
+    errors = [attempt(line, custody) for _ in range(3)]
+    assert errors[-1] is None
+    live = custody.data_keys(custody.data.custody.live)
+    assert (device.ek, device.ak) == (live.ek, live.ak)
+    assert device.kek == custody.master_key(custody.master.custody.live)
+
+
+def test_who_keeps_no_candidate_loses_the_key_with_the_answer() -> None:
+    """The device has taken a key whose only other copy is gone."""
+    device, custody = Device(), under(RotationPolicy(candidates="not-kept"))
+    line = Line(device, chain([OK, ANSWER_LOST], repeat(OK)))
+    assert attempt(line, custody) is not None
+    assert custody.known(Hierarchy.MASTER) == (0,)
+    assert custody.lost(Hierarchy.MASTER) == (1,)
+    errors = [attempt(line, custody) for _ in range(3)]
+    assert all(isinstance(error, RefusedError) and error.reason == "no-master-key" for error in errors)
