@@ -16,11 +16,16 @@ from emulator.fleet.recipe import Combination, Conditions, EpclEntry, Recipe
 from emulator.scenario.scenario import EstateUse
 
 MOST_ATTACHED: Final = 0.999
+NEVER_UPDATED: Final = "00.00"
+"""What attached devices run that were never brought up to date, where nothing else is said. ASSUMED."""
 
 
 def opened(use: EstateUse, seed: int | None = None, where: str = "estate") -> Estate:
     """The estate of a scenario under a seed (None: its own). Raises InputError."""
-    file = locate(use.source)
+    try:
+        file = locate(use.source)
+    except InputError as error:
+        raise InputError(f"{where}.source: {error}") from error
     if listing.is_listing(file):
         if use.attach or use.cell is not None or not use.conditions:
             raise InputError(
@@ -74,6 +79,8 @@ def _attached(recipe: Recipe, use: EstateUse, where: str) -> Recipe:
             )
         )
         epcl.append(EpclEntry(combination=each.name, provider=recipe.provider, listed=recipe.start.date()))
+        models = [model.model for model in (each.hub, each.electricity, each.gas) if model is not None]
+        outdated.update({name: NEVER_UPDATED for name in models if name not in outdated})
         outdated.update(each.outdated)
     five = recipe.five_terminal
     if not any(each.auxiliary for each in use.attach):
