@@ -306,10 +306,28 @@ def test_no_policy_that_is_patient_loses_a_key(fates: list[str], silent: bool, p
         return
     line.fates = repeat(OK)
     errors = [attempt(line, custody) for _ in range(3)]
+    if policy.retry == "impatient" and not makes_every_key():
+        return
     assert errors[-1] is None
     live = custody.data_keys(custody.data.custody.live)
     assert (device.ek, device.ak) == (live.ek, live.ak)
     assert device.kek == custody.master_key(custody.master.custody.live)
+
+
+def test_an_impatient_head_end_forgets_the_key_in_the_meter() -> None:
+    """It sends the same again unasked and takes the refusal for a disproof; two more given up, and the true one is out
+    of its memory. The patient one asks, and heals from the same losses."""
+    fates = [OK, OK, REFUSED, OK, OK, REQUEST_LOST, OK, OK, *[REQUEST_LOST] * 6]
+    ends = {}
+    for retry in ("impatient", "patient"):
+        device, custody = Device(), under(RotationPolicy(retry=retry))  # type: ignore[arg-type]
+        line = Line(device, iter(fates))
+        for _ in range(10):
+            ends[retry] = attempt(line, custody)
+        assert (1 in custody.known(Hierarchy.MASTER)) == (retry == "patient")
+    assert ends["patient"] is None
+    assert isinstance(ends["impatient"], RefusedError)
+    assert ends["impatient"].reason == "no-master-key"
 
 
 def test_who_keeps_no_candidate_loses_the_key_with_the_answer() -> None:
