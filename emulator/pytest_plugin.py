@@ -205,7 +205,7 @@ def smets1_scenario(
 
     runs = request.node.stash.setdefault(_RUNS, [])
 
-    def run(source: Any, *, seed: int | None = None, workers: int = 1, **overrides: Any) -> Report:
+    def run(source: Any, *, seed: int | None = None, workers: int = 1, **overrides: Any) -> "Report":
         if seed is None:
             seed = request.config.getoption("--smets1-seed")
         read = reading.opened(source, overrides)
