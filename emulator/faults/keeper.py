@@ -91,6 +91,21 @@ class DcoSilent(KeeperFault):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class S1spSilent(KeeperFault):
+    """The S1SP's custody does not answer. It is who speaks to meters, so nothing at all is said to them."""
+
+    name: ClassVar[str] = "s1sp-silent"
+    row: ClassVar[str] = "K1"
+    example: ClassVar[dict[str, Any]] = {"after_s": 3600, "seconds": 7200}
+
+    def meets(self, question: Question) -> bool:
+        return question.keeper == "s1sp" and question.what in ("tell", "acknowledge")
+
+    def answer(self) -> KeeperAnswer:
+        return KeeperAnswer(silent=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DcoRefuses(KeeperFault):
     """The DCO does not countersign, and says why. `service`: only this one; any: all that need it."""
 
@@ -230,4 +245,5 @@ FAULTS: tuple[type[Fault], ...] = (
     KeeperMissesChange,
     SmsoClosed,
     KeeperRestoredFromBackup,
+    S1spSilent,
 )

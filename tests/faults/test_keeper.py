@@ -125,6 +125,16 @@ def test_a_silent_dco_stops_what_needs_its_share() -> None:
     assert home.electricity.read("clock")
 
 
+def test_a_silent_s1sp_says_nothing_to_anybody() -> None:
+    """Not even under the keys handed over; when it is back nothing is amiss."""
+    world, home = a_world("s1sp-silent", times=1)
+    with pytest.raises(RefusedError, match="silent"):
+        home.electricity.read("clock")
+    assert world.notes("dual-control.refused")[-1].detail == (int(E), "share", "silent")
+    assert home.electricity.read("clock")
+    assert rotated(home) == ""
+
+
 # What is lost
 
 
