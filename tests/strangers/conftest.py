@@ -1,0 +1,24 @@
+"""Kits that bring up strangers, shared by the tests here; each is described in its own module."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+for _name in ("unpack_kit", "wire_kit", "uml_kit"):
+    if _name not in sys.modules:  # tests carry no `__init__.py`: what they share is loaded by path, once
+        _spec = importlib.util.spec_from_file_location(_name, Path(__file__).with_name(f"{_name}.py"))
+        assert _spec is not None
+        assert _spec.loader is not None
+        _module = importlib.util.module_from_spec(_spec)
+        sys.modules[_name] = _module
+        _spec.loader.exec_module(_module)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unpacked_strangers(request: pytest.FixtureRequest) -> None:
+    """Packages unpacked once stay in pytest's cache."""
+    cache = getattr(request.config, "cache", None)
+    if cache is not None:
+        sys.modules["unpack_kit"].keep_in(cache.mkdir("strangers"))
