@@ -17,7 +17,8 @@ from emulator.fleet import registry
 from emulator.fleet.cell import CONTEXT_BYTES, Cell
 from emulator.fleet.installation import KEYED, DeviceKeys, SmsoDevice, SmsoRecord
 from emulator.headend import rival
-from emulator.headend.custody import DeviceCustody, Office, countersigned
+from emulator.headend.asking import countersigned
+from emulator.headend.custody import DeviceCustody, Office
 from emulator.headend.dual_control import DualControl
 from emulator.headend.keeper import RECORD_BYTES, Keeper, KeeperSettings
 from emulator.headend.policy import CustodySettings

@@ -22,7 +22,7 @@ from typing import Final, Literal, TypeAlias
 
 from emulator.errors import UsageError
 from emulator.fleet.installation import DeviceKeys
-from emulator.headend import custody
+from emulator.headend import asking
 from emulator.headend.conversation import Remark
 from emulator.headend.custody import DeviceCustody, Event
 from emulator.headend.keeper import Hierarchy, Stage
@@ -84,7 +84,7 @@ def associate(session: Session, device: DeviceCustody, *, reachable: bool = Fals
 
     Raises NoAnswerError when a pair that may be live was met with silence, else RefusedError. The session is on the
     live pair then."""
-    yield from custody.consult(device)
+    yield from asking.consult(device)
     change = device.data
     live = device.built_pair(change.custody.live)
     failures: list[NoAnswerError | RefusedError] = []
@@ -123,7 +123,7 @@ def associate(session: Session, device: DeviceCustody, *, reachable: bool = Fals
             return
     finally:
         if device.told:
-            yield from custody.heard(device)
+            yield from asking.heard(device)
     if before is not None:
         session.back_to(*before)
     raise next((error for error in failures if isinstance(error, NoAnswerError)), None) or failures[-1]
@@ -169,7 +169,7 @@ def _believe(device: DeviceCustody, phase: Phase, pair: Pair) -> Steps[None]:
     """Write down what an association under a pair has shown."""
     party = int(device.party)
     if phase is Phase.CANDIDATE:
-        yield from custody.promote(device, Hierarchy.DATA)
+        yield from asking.promote(device, Hierarchy.DATA)
         yield Remark(Note("recovery.candidate-live", (party, device.data.custody.live)))
     elif phase is Phase.EARLIER:
         device.data.move(Event.FOUND, generation=pair[0])
@@ -240,7 +240,7 @@ def issue(device: DeviceCustody, hierarchy: Hierarchy) -> Steps[int]:
     change = device.change(hierarchy)
     if change.in_doubt:
         return change.custody.candidate
-    generation = yield from custody.candidate(device, hierarchy)
+    generation = yield from asking.candidate(device, hierarchy)
     change.move(Event.SEND)
     return generation
 
@@ -251,7 +251,7 @@ def promote(device: DeviceCustody, hierarchy: Hierarchy, generation: int) -> Ste
     device.key_of(hierarchy, generation)
     change = device.change(hierarchy)
     if change.custody.stage is Stage.SENT and generation == change.custody.candidate:
-        yield from custody.promote(device, hierarchy)
+        yield from asking.promote(device, hierarchy)
     else:
         change.move(Event.FOUND, generation=generation)
-    yield from custody.heard(device)
+    yield from asking.heard(device)

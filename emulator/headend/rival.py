@@ -16,8 +16,9 @@ from emulator.crypto.keys import ContextStore
 from emulator.dlms.client import MANAGEMENT, Client
 from emulator.faults.keeper import RivalHeadEnd
 from emulator.fleet.cell import OLD_HEAD_END_TITLE
+from emulator.headend.asking import heard
 from emulator.headend.conversation import Remark
-from emulator.headend.custody import DeviceCustody, heard
+from emulator.headend.custody import DeviceCustody
 from emulator.headend.keeper import Hierarchy
 from emulator.headend.rotation import KEY_IDS, transfer_of
 from emulator.headend.services import FIRST_READ, INVOCATION_COUNTER, KEY_TRANSFER

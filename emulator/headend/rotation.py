@@ -22,19 +22,9 @@ from emulator.codecs.axdr import Data, array, enum, octet_string, structure
 from emulator.crypto import keywrap
 from emulator.errors import EmulatorError
 from emulator.fleet.installation import DeviceKeys
+from emulator.headend.asking import candidate, countersigned, cut_in, heard, promote
 from emulator.headend.conversation import Remark, Rest
-from emulator.headend.custody import (
-    TRANSITIONS,
-    Change,
-    DeviceCustody,
-    Event,
-    Office,
-    candidate,
-    countersigned,
-    cut_in,
-    heard,
-    promote,
-)
+from emulator.headend.custody import TRANSITIONS, Change, DeviceCustody, Event, Office
 from emulator.headend.keeper import Hierarchy, Stage
 from emulator.headend.services import FIRST_READ, KEY_TRANSFER
 from emulator.headend.session import NoAnswerError, RefusedError, Session, Steps

@@ -19,7 +19,7 @@ from typing import Final
 from emulator.errors import EmulatorError
 from emulator.fleet import registry
 from emulator.fleet.installation import DeviceKeys
-from emulator.headend import custody as keepers
+from emulator.headend import asking as keepers
 from emulator.headend import recovery
 from emulator.headend.conversation import Remark, Rest
 from emulator.headend.custody import DeviceCustody, Event
