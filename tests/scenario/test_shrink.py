@@ -11,7 +11,7 @@ from emulator.errors import InputError
 from emulator.scenario import emit, narrowed, reading, run_scenario, shrink
 from emulator.scenario.reading import Read
 
-PLANTED = 437
+PLANTED = 37
 NOISE: list[dict[str, Any]] = [
     {"fault": "slow-attach", "extra_s": 40, "share": 0.05},
     {"fault": "sms-lost", "share": 0.1, "times": 1},
@@ -20,12 +20,12 @@ NOISE: list[dict[str, Any]] = [
 CULPRIT = {"fault": "forced-wrong-key", "installation": PLANTED, "device": "electricity", "may_stay_quiet": True}
 
 
-def planted(homes: int = 1000, **more: Any) -> Read:
+def planted(homes: int = 120, home: int = PLANTED, **more: Any) -> Read:
     return reading.convert(
         {
             "name": "planted",
             "estate": {"source": "thousand", "installations": homes, "conditions": False},
-            "faults": [*NOISE, CULPRIT],
+            "faults": [*NOISE, {**CULPRIT, "installation": home}],
             "checks": [{"check": "verdicts", "migrated": homes}, {"check": "verdicts", "unrecoverable": 0}],
             "healing": {"exempt": [{"verdict": "failed"}]},
             **more,
@@ -38,14 +38,23 @@ def small() -> shrink.Shrunk:
     return shrink.shrink(planted())
 
 
-def test_one_home_of_a_thousand_one_fault_of_four(small: shrink.Shrunk) -> None:
+def test_one_home_of_many_one_fault_of_four(small: shrink.Shrunk) -> None:
     assert small.homes == (PLANTED,)
     assert [planned.fault.name for planned in small.read.faults] == ["forced-wrong-key"]
     assert small.whole
-    assert small.before == (1000, 4)
+    assert small.before == (120, 4)
     assert small.read.scenario.healing is None
     assert len(small.read.scenario.checks) == 1
-    assert "1,000 homes and 4 faults to 1 and 1" in small.told()
+    assert "120 homes and 4 faults to 1 and 1" in small.told()
+
+
+@pytest.mark.slow
+def test_one_home_of_a_thousand() -> None:
+    found = shrink.shrink(planted(1_000, 437))
+    assert found.homes == (437,)
+    assert [planned.fault.name for planned in found.read.faults] == ["forced-wrong-key"]
+    assert found.read.faults[0].fault.seconds <= 6 * 3_600
+    assert run_scenario(emit.toml(found.read.scenario)).signatures == {found.failure.signature}
 
 
 def test_the_window_is_no_longer_than_it_has_to_be(small: shrink.Shrunk) -> None:
@@ -142,9 +151,11 @@ def test_counts_shrink_along() -> None:
     after = narrowed.to_homes(before, range(100), [4, 9, 30])
     check = after.checks[0]
     assert (check.migrated, after.checks[1].unrecoverable) == (3, 0)  # type: ignore[union-attr]
-    ranged = planted(100, checks=[{"check": "verdicts", "migrated": [95, 100], "homes": [4, 5]}]).scenario
-    assert narrowed.to_homes(ranged, range(100), [4]).checks[0].migrated == (94, 94)  # type: ignore[union-attr]
-    assert narrowed.to_homes(ranged, range(100), [6]).checks == ()
+    few = [{"check": "verdicts", "migrated": [3, 5], "homes": [4, 5, 6, 7, 8]}, {"check": "alerts", "count": [50, 90]}]
+    ranged = narrowed.to_homes(planted(100, checks=few).scenario, range(100), [4])
+    assert ranged.checks[0].migrated == (0, 1)  # type: ignore[union-attr]
+    assert ranged.checks[1].count == (0, 90)  # type: ignore[union-attr]
+    assert narrowed.to_homes(planted(100, checks=few[:1]).scenario, range(100), [9]).checks == ()
 
 
 def test_the_emitted_test_fails_while_the_trouble_is_there_and_passes_when_it_is_gone(
