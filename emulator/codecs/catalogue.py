@@ -53,6 +53,7 @@ from emulator.codecs.hdlc import HDLC, HDLC_FRAME
 from emulator.codecs.ike import IKE, IKE_FRAME, IKE_PAYLOADS, Payloads
 from emulator.codecs.initiate import INITIATE_REQUEST, INITIATE_RESPONSE, InitiateRequest, InitiateResponse
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
+from emulator.codecs.ldp import LDP, LDP_FRAME
 from emulator.codecs.mpls import MPLS, MPLS_FRAME
 from emulator.codecs.set import (
     SET_REQUEST,
@@ -182,6 +183,7 @@ _LINES: Final = (
     Frame(UDP_FRAME, "UDP datagram", (UDP,), "internet"),
     Frame(ESP_FRAME, "ESP packet", (ESP,), "internet"),
     Frame(MPLS_FRAME, "MPLS packet", (MPLS,), "internet"),
+    Frame(LDP_FRAME, "LDP PDU", (LDP,), "internet"),
     Frame(IKE_FRAME, "IKEv2 message", (IKE,), "ikev2"),
     Frame(IKE_PAYLOADS, "IKEv2 payloads, opened", (Payloads,), "ikev2"),
 )

@@ -25,6 +25,9 @@ from emulator.codecs.glo import DEDICATED, Ciphered, GeneralCiphered
 from emulator.codecs.hdlc import HDLC, LLC_REQUEST, LLC_RESPONSE, SNRM, UA
 from emulator.codecs.ike_payloads import NUMBERS, Unknown
 from emulator.codecs.ipv4 import IPv4
+from emulator.codecs.ldp import NUMBERS as LDP_NUMBERS
+from emulator.codecs.ldp import PORT as LDP_PORT
+from emulator.codecs.ldp import UnknownTLV
 from emulator.codecs.meanings import HEX_WIDTHS, MEANINGS, text_of
 from emulator.codecs.mpls import MPLS
 from emulator.codecs.udp import UDP
@@ -87,7 +90,10 @@ def recognise(data: bytes) -> list[str]:
     if data[:1] == b"\x45":
         likely.append("ipv4")
     if data[:2] == b"\0\1":
-        likely.append("wrapper")
+        # An LDP PDU begins like a wrapper frame: the one whose length field tells the truth goes first.
+        wrapped = int.from_bytes(data[6:8], "big") == len(data) - 8
+        pdu = len(data) >= 10 and int.from_bytes(data[2:4], "big") == len(data) - 4
+        likely += ["wrapper"] if not pdu else ["wrapper", "ldp"] if wrapped else ["ldp", "wrapper"]
     if data and data[0] in BY_TAG:
         likely.append(BY_TAG[data[0]].name)
     if len(data) > 24 and any(data[at + 2] & 1 and data[at + 4] == 0x45 for at in (0, 4)):
@@ -116,6 +122,10 @@ def dissect(data: bytes, *, kind: str | None = None, opener: Opener | None = Non
     if candidates == ["data"]:
         raise FrameError("frame", f"{data[0]:02X} begins none that is known, and as data: {first.reason}", 0)
     raise first
+
+
+_NAMED = frozenset({*NUMBERS, Unknown, *LDP_NUMBERS, UnknownTLV})
+"""Parts of which several kinds may stand in one place: shown with their kind."""
 
 
 class _Walk:
@@ -181,7 +191,7 @@ class _Walk:
         elif isinstance(held, tuple):
             yield Node(label, meaning=f"{len(held)}", children=list(self.members(held, owner, part)))
         elif isinstance(held, msgspec.Struct):
-            kind = type(held).__name__ if type(held) in NUMBERS or type(held) is Unknown else ""
+            kind = type(held).__name__ if type(held) in _NAMED else ""
             yield Node(label, meaning=kind, children=self.fields(held))
         elif isinstance(held, bytes):
             yield Node(label, held.hex().upper(), meaning(held) if meaning else "")
@@ -222,12 +232,16 @@ class _Walk:
                 return [self.inside("APDU", held)]
             case ((AARQ() | AARE()), "user_information") if held is not None:
                 return [self.inside("user information", held)]
+            case UDP(), "payload" if LDP_PORT in (value.source_port, value.destination_port):
+                return [self.inside("payload", held, "ldp")]
+            case UDP(), "payload" if value.destination_port == 6635:  # RFC 7510
+                return [self.inside("payload", held, "mpls")]
             case UDP(), "payload" if held[:2] == b"\0\1":
                 return [self.inside("payload", held, "wrapper")]
             case UDP(), "payload" if 500 in (value.source_port, value.destination_port):
                 return [self.inside("payload", held, "ike")]
             case IPv4(), "payload" if value.fragment_offset == 0 and not value.flags & 1:
-                kind = {17: "udp", 50: "esp", 4: "ipv4"}.get(value.protocol)
+                kind = {17: "udp", 50: "esp", 4: "ipv4", 137: "mpls"}.get(value.protocol)
                 return [self.inside("payload", held, kind)] if kind else None
             case MPLS(), "payload" if held[:1] == b"\x45":
                 return [self.inside("payload", held, "ipv4")]

@@ -15,6 +15,7 @@ from emulator.codecs.glo import Ciphered, GeneralCiphered
 from emulator.codecs.hdlc import HDLC, address_numbers
 from emulator.codecs.initiate import InitiateRequest, InitiateResponse
 from emulator.codecs.ipv4 import IPv4
+from emulator.codecs.ldp import FATAL, LDP, MESSAGES, STATUSES, Message, Status, TransportAddress
 from emulator.codecs.set import SetResponse, SetResponseLastBlock, SetResponseLastBlockList, SetResponseList
 
 
@@ -47,6 +48,11 @@ def _numbers(kind: Any) -> Callable[[Any], str]:
 
 def _diagnostic(value: int) -> str:
     return names.enumerated(Diagnostic, value)
+
+
+def _status(code: int) -> str:
+    meaning = STATUSES.get(code & 0x3FFF_FFFF, "")
+    return f"{meaning}, fatal" if meaning and code & FATAL else meaning
 
 
 MEANINGS: Final[dict[tuple[type, str], Callable[[Any], str]]] = {
@@ -83,6 +89,10 @@ MEANINGS: Final[dict[tuple[type, str], Callable[[Any], str]]] = {
     (Ciphered, "security_control"): names.security_control,
     (GeneralCiphered, "security_control"): names.security_control,
     (GeneralCiphered, "system_title"): _title,
+    (LDP, "router"): _address,
+    (Message, "kind"): lambda value: MESSAGES.get(value, ""),
+    (Status, "code"): _status,
+    (TransportAddress, "address"): _address,
     (IPv4, "source"): _address,
     (IPv4, "destination"): _address,
     (IPv4, "protocol"): lambda value: names.PROTOCOLS.get(value, ""),

@@ -187,7 +187,15 @@ PLAIN_APDUS: Final[dict[int, str]] = {
     0xC7: "action-response",
 }
 
-PROTOCOLS: Final[dict[int, str]] = {1: "ICMP", 4: "IPv4", 6: "TCP", 17: "UDP", 50: "ESP", 59: "no next header"}
+PROTOCOLS: Final[dict[int, str]] = {
+    1: "ICMP",
+    4: "IPv4",
+    6: "TCP",
+    17: "UDP",
+    50: "ESP",
+    59: "no next header",
+    137: "MPLS",
+}
 
 HDLC_CONTROLS: Final[dict[int, str]] = {
     0x93: "SNRM",
