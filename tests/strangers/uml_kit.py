@@ -57,8 +57,7 @@ class Guest:
         self._waiting: dict[int, Future[dict[str, Any]]] = {0: Future()}
         self._order = threading.Lock()
         image, modules = kernel()
-        modprobe, ip = program("modprobe", "kmod"), program("ip", "iproute2")
-        assert ip
+        modprobe, _ = program("modprobe", "kmod"), program("ip", "iproute2")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._line, passed, words = ours, [theirs], []
         for number in range(devices):
@@ -96,14 +95,14 @@ class Guest:
     # Commands
 
     def run(
-        self, command: str | Sequence[str], *, input: str = "", timeout: float = 60.0, check: bool = True
+        self, command: str | Sequence[str], *, stdin: str = "", timeout: float = 60.0, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """A program's answer. A string is split as a shell would split it, but no shell sees it.
 
         With `check` an answer other than 0 is an AssertionError that quotes what it said.
         """
         words = shlex.split(command) if isinstance(command, str) else list(map(str, command))
-        told = self._ask({"argv": words, "input": input, "timeout": timeout}, timeout + 10)
+        told = self._ask({"argv": words, "input": stdin, "timeout": timeout}, timeout + 10)
         done = subprocess.CompletedProcess(words, told["returncode"], told["out"], told["err"])
         assert not check or not done.returncode, f"{command}: {done.stdout}{done.stderr}"
         return done
@@ -144,7 +143,7 @@ class Guest:
 
     def ip(self, *lines: str) -> None:
         """`ip` with these lines, all in one process; the first that fails is an AssertionError."""
-        self.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n")
+        self.run(["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
 
     def add_sa(
         self,
@@ -233,5 +232,3 @@ class Started:
 
     def alive(self) -> bool:
         return self._guest.run(["kill", "-0", str(self.pid)], check=False).returncode == 0
-
-

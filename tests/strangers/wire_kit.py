@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from emulator.codecs import udp
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
-from emulator.codecs.udp import UDP_FRAME, UDP
+from emulator.codecs.udp import UDP, UDP_FRAME
 
 IPV4, ARP, MPLS = 0x0800, 0x0806, 0x8847
 OUR_MAC = bytes.fromhex("020000000001")

@@ -1,7 +1,7 @@
 """Runs inside the guest: one JSON request a line on a serial line, one JSON answer a line. Standard library only.
 
-A request is {"id", "argv", "input", "timeout", "environment", "log"}; with `log` the program stays in the background, its
-output goes to that file and the answer is its pid. Requests run at the same time.
+A request is {"id", "argv", "input", "timeout", "environment", "log"}; with `log` the program stays in the background,
+its output goes to that file and the answer is its pid. Requests run at the same time.
 """
 
 import json
