@@ -1,9 +1,10 @@
 """What an ESP security association promises, whichever core keeps it.
 
-AES-GCM-16 (RFC 4106) in a packet of RFC 4303: SPI 4 | sequence 4 | IV 8 | ciphertext | ICV 16. The IV is the sequence
-number as eight bytes, so it is never repeated under one key. Padding is 1, 2, 3, ... up to a multiple of four. The
-anti-replay window is 64 wide and moves only when the ICV is good. No extended sequence numbers: after FFFFFFFF
-the association is spent. One association serves one direction, because both ends count from 1 under the same salt.
+The plain one is AES-GCM-16 (RFC 4106) in a packet of RFC 4303: SPI 4 | sequence 4 | IV 8 | ciphertext | ICV 16. The
+IV is the sequence number as eight bytes, so it is never repeated under one key. Padding is 1, 2, 3, ... up to a
+multiple of four. The anti-replay window is 64 wide and moves only when the ICV is good. No extended numbers: after
+FFFFFFFF the association is spent. `esp_general` has the other suites, wider windows and ESN. One association serves
+one direction, because both ends count from 1 under the same salt.
 """
 
 from abc import ABC, abstractmethod
@@ -53,16 +54,16 @@ class SaBase(ABC):
         """The ESP packet (no outer IP header) around `inner`, at most 65,535 bytes.
 
         `next_header` is the protocol number of what is inside: 4 for IPv4. Raises CounterExhaustedError after
-        2^32 - 1 packets, UsageError when this association has opened packets.
+        2^32 - 1 packets (with ESN 2^64 - 1), UsageError when this association has opened packets.
         """
 
     @abstractmethod
     def open(self, packet: bytes) -> tuple[int, bytes]:
         """(next header, inner bytes).
 
-        Raises FrameError (cut, not a multiple of four, another SPI, or authentic with wrong padding), ReplayError
-        (old or seen sequence number; `expected` is the lowest one the window reaches), TagError, and UsageError when
-        this association has sealed packets. Only a good ICV moves the window.
+        Raises FrameError (cut, not a multiple of four or of the block, another SPI, or authentic with wrong padding),
+        ReplayError (old or seen sequence number; `expected` is the lowest one the window reaches), TagError, and
+        UsageError when this association has sealed packets. Only a good ICV moves the window.
         """
 
     def whole(self, outer: bytes, inner: bytes) -> Whole | None:
