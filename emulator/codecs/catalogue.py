@@ -50,6 +50,7 @@ from emulator.codecs.get import (
 )
 from emulator.codecs.glo import GENERAL_DED, GENERAL_GLO, GLO, TAGS, Ciphered, GeneralCiphered
 from emulator.codecs.hdlc import HDLC, HDLC_FRAME
+from emulator.codecs.icmp import ICMP, ICMP_FRAME
 from emulator.codecs.ike import IKE, IKE_FRAME, IKE_PAYLOADS, Payloads
 from emulator.codecs.initiate import INITIATE_REQUEST, INITIATE_RESPONSE, InitiateRequest, InitiateResponse
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
@@ -182,6 +183,7 @@ _LINES: Final = (
     Frame(IPV4_FRAME, "IPv4 packet", (IPv4,), "internet"),
     Frame(UDP_FRAME, "UDP datagram", (UDP,), "internet"),
     Frame(ESP_FRAME, "ESP packet", (ESP,), "internet"),
+    Frame(ICMP_FRAME, "ICMP message", (ICMP,), "internet"),
     Frame(MPLS_FRAME, "MPLS packet", (MPLS,), "internet"),
     Frame(LDP_FRAME, "LDP PDU", (LDP,), "internet"),
     Frame(IKE_FRAME, "IKEv2 message", (IKE,), "ikev2"),

@@ -240,8 +240,11 @@ class _Walk:
                 return [self.inside("payload", held, "wrapper")]
             case UDP(), "payload" if 500 in (value.source_port, value.destination_port):
                 return [self.inside("payload", held, "ike")]
+            case UDP(), "payload" if 4500 in (value.source_port, value.destination_port) and len(held) >= 4:  # RFC 3948
+                ike = held[:4] == bytes(4)
+                return [self.inside("payload", held[4:] if ike else held, "ike" if ike else "esp")]
             case IPv4(), "payload" if value.fragment_offset == 0 and not value.flags & 1:
-                kind = {17: "udp", 50: "esp", 4: "ipv4", 137: "mpls"}.get(value.protocol)
+                kind = {1: "icmp", 17: "udp", 50: "esp", 4: "ipv4", 137: "mpls"}.get(value.protocol)
                 return [self.inside("payload", held, kind)] if kind else None
             case MPLS(), "payload" if held[:1] == b"\x45":
                 return [self.inside("payload", held, "ipv4")]
@@ -294,7 +297,7 @@ class _Walk:
             except NotOpenedError as error:
                 node.children = [Node("not opened", meaning=str(error))]
             else:
-                kind = {4: "ipv4", 17: "udp"}.get(opened.next_header)
+                kind = {1: "icmp", 4: "ipv4", 17: "udp"}.get(opened.next_header)
                 carries = names.PROTOCOLS.get(opened.next_header, "")
                 node.children = [Node("next header", str(opened.next_header), carries)]
                 if kind is not None:
