@@ -176,7 +176,9 @@ class Casework:
             self.cell.rows.finish(installation, Verdict.PENDING, code, conversation.exchanges, now)
             self.schedule(installation, now + self._settings.retry_us)
             return
-        if outcome.cause in KEYS_LOST:
+        # A refusal may be of a damaged message: a home is given up when two attempts running found its keys lost.
+        before = CAUSE_NAMES[self.cell.rows.value(installation, "cause")]
+        if outcome.cause in KEYS_LOST and (attempt == 1 or before in KEYS_LOST):
             outcome = Outcome(Verdict.UNRECOVERABLE, outcome.cause)
         self._end(installation, outcome, conversation.exchanges, now)
 
