@@ -5,7 +5,7 @@ Datagrams and the time in, effects out. The driver calls `handle` for every data
 the port for NAT traversal (4500) IKE stands behind four zero bytes and anything else is ESP, which is not for here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -29,14 +29,14 @@ _NEVER: Final = 1 << 62
 _LEAST_SPI: Final = 256
 
 
-def _no_such_exchange(sa: IkeSa, payloads: Any, now: Instant) -> Any:
+def _no_such_exchange(sa: IkeSa, payloads: Sequence[Any], now: Instant) -> Sequence[Any]:
     raise notices.Refuse(notices.INVALID_SYNTAX)
 
 
 class IkePeer:
     """One end. `address`: where it is, with its IKE port; `seed`: secret bytes all its keys come from."""
 
-    answers: Final[Mapping[int, Any]] = MappingProxyType(
+    answers: Final[Mapping[int, Callable[[IkeSa, Sequence[Any], Instant], Sequence[Any]]]] = MappingProxyType(
         {
             0: _no_such_exchange,
             notices.IKE_AUTH: responder.answer_auth,
@@ -84,7 +84,7 @@ class IkePeer:
     # what a driver calls
 
     def handle(self, datagram: bytes, source: Address, now: Instant, local: Address | None = None) -> Effects:
-        """A datagram's UDP payload from `source` to our address `local` (None: our IKE port). Never raises for bytes."""
+        """A datagram's UDP payload from `source` to our `local` address (None: the IKE port). No bytes make it raise."""
         local = local or self.address
         if local.port == self.natt_port:
             if not datagram.startswith(MARKER):

@@ -165,7 +165,7 @@ class Connection:
     force_encap: bool = False
     mobike: bool = True
     remote_natt_port: int = 4500
-    """Where the peer takes IKE and ESP in UDP; with a `remote` port equal to it, everything goes there from the start."""
+    """Where the peer takes IKE and ESP in UDP; with a `remote` port equal to it, all goes there from the start."""
     fragment: int = 1280
     """Largest IP packet an IKE message makes before it is fragmented (RFC 7383); 0: never. ASSUMED: IPv6's least."""
 
