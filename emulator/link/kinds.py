@@ -11,6 +11,7 @@ from typing import Final
 from emulator.errors import InputError
 from emulator.link.esp import Tunnel
 from emulator.link.mpls import LabelStack
+from emulator.link.mpls.provider import Provider
 from emulator.link.stage import Leg, Stage
 
 
@@ -34,6 +35,13 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             Kind("ipsec", (Tunnel,), ("IPv4", "ESP", "IPv4", "UDP"), 1.0, "the temporary link, with its outages"),
             # FACT: MPLS replaces it in June 2020. INFERENCE: to be rid of the outages.
             Kind("mpls", (LabelStack,), ("IPv4", "UDP", "MPLS", "MPLS", "IPv4", "UDP"), 0.0, "the fixed link"),
+            Kind(
+                "mpls-l3vpn",
+                (Provider,),
+                ("IPv4", "UDP", "MPLS", "MPLS", "IPv4", "UDP"),
+                0.0,
+                "the fixed link with every router of the provider's network at work",
+            ),
         )
     }
 )

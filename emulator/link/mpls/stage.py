@@ -1,4 +1,4 @@
-"""The MPLS stage: a two-label stack, in UDP.
+"""The quick MPLS stage: a two-label stack, in UDP.
 
 The outer label is the transport path between the two gateways, the inner one the VPN at its end (RFC 4364); both are
 per cell and direction and arrive on the wire, as with ultimate-hop popping. The stack begins with the inner packet's
