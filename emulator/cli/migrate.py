@@ -30,7 +30,9 @@ from emulator.errors import InputError
     default=None,
     help="Processes. The outcome does not depend on it.  [default: one a core]",
 )
-@click.option("--link", type=click.Choice(["plain", "ipsec", "mpls"]), help="Kind of link.  [default: the estate's]")
+@click.option(
+    "--link", type=click.Choice(["plain", "ipsec", "mpls", "mpls-l3vpn"]), help="Kind of link.  [default: the estate's]"
+)
 @click.option(
     "--fault",
     "wanted",

@@ -13,7 +13,11 @@ import click
 @click.option("--installations", type=click.IntRange(1), default=4_000, show_default=True, help="Homes in the cohort.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of everything.  [default: the estate's]")
 @click.option(
-    "--link", type=click.Choice(["plain", "ipsec", "mpls"]), default="ipsec", show_default=True, help="Kind of link."
+    "--link",
+    type=click.Choice(["plain", "ipsec", "mpls", "mpls-l3vpn"]),
+    default="ipsec",
+    show_default=True,
+    help="Kind of link.",
 )
 @click.option("--workers", type=click.IntRange(1, 256), default=None, help="Processes.  [default: one a core]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")

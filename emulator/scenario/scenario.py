@@ -149,7 +149,7 @@ class LinkUse(Strict, frozen=True, kw_only=True):
     """The link: its kind and outages (the estate's if left out), and settings of the core link and the air by their
     names there."""
 
-    kind: Literal["plain", "ipsec", "mpls"] | None = None
+    kind: Literal["plain", "ipsec", "mpls", "mpls-l3vpn"] | None = None
     outages: tuple[Outage, ...] | None = None
     core: dict[str, Any] = field(default_factory=dict)
     air: dict[str, Any] = field(default_factory=dict)
