@@ -7,10 +7,12 @@ the machine's own network, cannot collide with each other, and see every byte.
 import os
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address
-from typing import NamedTuple, Protocol
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
 
 from emulator.codecs import udp
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
@@ -74,12 +76,20 @@ class Ethernet:
 
     def receive_kind(self, kind: int, timeout: float = PATIENCE) -> bytes | None:
         """What the next frame of this Ethernet type carries; other types are passed over."""
+        end = time.monotonic() + timeout
+        while (frame := self.receive_any(max(0.0, end - time.monotonic()))) is not None:
+            if frame[0] == kind:
+                return frame[1]
+        return None
+
+    def receive_any(self, timeout: float = PATIENCE) -> tuple[int, bytes] | None:
+        """(Ethernet type, what it carries) of the next frame of IPv4 or MPLS."""
         for frame in _until(self.frames.fileno(), timeout, lambda: self.frames.recv(65_535)):
-            found, body = int.from_bytes(frame[12:14], "big"), frame[14:]
-            if found == ARP:
+            kind, body = int.from_bytes(frame[12:14], "big"), frame[14:]
+            if kind == ARP:
                 self._resolve(body)
-            if found == kind:
-                return body[: int.from_bytes(body[2:4], "big")] if kind == IPV4 else body
+            elif kind in (IPV4, MPLS):
+                return kind, body[: int.from_bytes(body[2:4], "big")] if kind == IPV4 else body
         return None
 
     def fileno(self) -> int:
@@ -141,3 +151,40 @@ def _until(descriptor: int, timeout: float, read: Callable[[], bytes]) -> Iterat
             yield read()
         except BlockingIOError:
             continue
+
+
+class Bridge:
+    """Carries packets between two wires until closed; `seen` has them all, with the side they came from (0 or 1).
+
+    `rule` says for each what goes on in its place, in order: nothing, itself, or something else.
+    """
+
+    def __init__(self, one: Wire, other: Wire, rule: Callable[[int, bytes], list[bytes]] | None = None) -> None:
+        self._wires = one, other
+        self._rule = rule or (lambda side, packet: [packet])
+        self._ending = threading.Event()
+        self.seen: list[tuple[int, bytes]] = []
+        self._thread = threading.Thread(target=self._carry, daemon=True)
+        self._thread.start()
+
+    def _carry(self) -> None:
+        while not self._ending.is_set():
+            ready = select.select(self._wires, [], [], 0.1)[0]
+            for side, wire in enumerate(self._wires):
+                packet = wire.receive(0.0) if wire in ready else None
+                if packet is not None:
+                    self.seen.append((side, packet))
+                    for each in self._rule(side, packet):
+                        self._wires[1 - side].send(each)
+
+    def close(self) -> None:
+        self._ending.set()
+        self._thread.join(10)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
