@@ -22,10 +22,10 @@ whether there is any.
     21    streams                                                      no packets: where sockets are (`emulator.shell`)
     22    modes                                                        modes      Modes
     23    per direction                                                each model is of one direction
-    24    NAT                                                          a state of both directions: beside the stages
+    24    NAT                                                          translated Translated (over `link.nat`)
     25    peers that crash, pause, are late                            the gateways; in packets: DataLimit, hang
-    26    replay, SPI, sequence, tag; lost IKE answers                 tunnels    EspFault; match  Filter
-    27    labels withdrawn, wrong, TTL, S bit, path down, popped       tunnels    LabelFault
+    26    replay, SPI, sequence, tag; lost IKE answers                 tunnels    EspFault; match Filter
+    27    labels withdrawn, wrong, TTL, S bit, path down, popped       tunnels    Labels (over `link.mpls.faults`)
     28    seed                                                         base       Luck
     29    virtual time                                                 `now` is an argument everywhere
 

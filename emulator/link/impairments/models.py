@@ -15,7 +15,7 @@ from emulator.link.impairments.mtu import Mtu
 from emulator.link.impairments.rate import Rate, SenderRate
 from emulator.link.impairments.repeat import Duplicate, Reorder
 from emulator.link.impairments.slots import Slots
-from emulator.link.impairments.tunnels import EspFault, LabelFault
+from emulator.link.impairments.tunnels import EspFault, Labels
 
 MODELS: Final[Mapping[str, Callable[..., Impairment]]] = MappingProxyType(
     {
@@ -37,7 +37,7 @@ MODELS: Final[Mapping[str, Callable[..., Impairment]]] = MappingProxyType(
         "down": Down,
         "data-limit": DataLimit,
         "esp": EspFault,
-        "labels": LabelFault,
+        "labels": Labels,
     }
 )
 

@@ -1,7 +1,8 @@
 """Slotted delivery (row 17): what comes waits for the next slot, as on a radio that lends its channel in turns.
 
 A slot opens between `slot_min_ms` and `slot_max_ms` after the one before was used up (or, on a link that was idle,
-after the packet came), and lets `slot_packets` packets or `slot_bytes` bytes through, whichever is spent first; 0: no such limit.
+after the packet came), and lets `slot_packets` packets or `slot_bytes` bytes through, whichever is spent first; 0: no
+such limit.
 """
 
 from typing import ClassVar
