@@ -194,6 +194,13 @@ def test_an_evening_asks_every_switch_of_every_five_terminal_home() -> None:
     assert not report.facts.end.failed
 
 
+def test_a_damaged_message_does_not_give_a_home_up() -> None:
+    """Homes that once were called lost because the right keys were refused in a bent frame, at their last attempt."""
+    report = run_scenario("truncated-gprs", seed=2, estate={"only": [25, 26, 33, 36, 39]}, checks=[], healing={})
+    assert not report.facts.trouble.verdicts()["unrecoverable"]
+    assert report.verdicts["migrated"] == 5
+
+
 def test_a_core_release_is_chosen_for_requests_too() -> None:
     """Under H1 the S1SP refuses auxiliary load at once; under 1.1 it does not."""
     for release, failed in (({"core_release": "1.0", "hypothesis": "H1"}, 1), ({}, 0)):
