@@ -4,59 +4,156 @@ Sealing, sequence numbers and the replay window are `crypto.esp_sa`'s; this stag
 with another SPI is refused before any key is touched, and the window moves only after the ICV held (RFC 4303
 3.4.3), so nothing unauthenticated changes the tunnel's state.
 
+The associations are the static ones of `sad`, or made of a specification that IKE agreed on: then of any suite, in UDP
+where a NAT was found, and renewed while packets are under way. The old association opens until it is retired.
+
 Where the core can, a frame goes all the way in one call (`whole`), over the same two associations. That call takes what
 is ordinary, whole and good; everything else comes back here, where the reasons are.
 """
 
 from typing import Final
 
+from emulator.codecs import udp
 from emulator.codecs.esp import ESP_FRAME
-from emulator.crypto.esp_sa import Sa, Whole
-from emulator.link.datagram import build_through_codecs
+from emulator.codecs.esp import PROTOCOL as PROTOCOL_ESP
+from emulator.codecs.udp import UDP_FRAME
+from emulator.crypto.esp_sa import SaBase, Whole
+from emulator.errors import UsageError
+from emulator.link.datagram import Datagram, build_through_codecs
+from emulator.link.encap import PORT, carried, datagram
+from emulator.link.esp_spec import SaSpec, inner_mtu
 from emulator.link.sad import association
 from emulator.link.stage import Envelope, Leg, Refused
 
-PROTOCOL_ESP: Final = 50
 _IPV4_IN_IP: Final = 4
 _DUMMY: Final = 59
-_FIXED: Final = 20 + 8 + 8 + 2 + 16  # outer IPv4, SPI and sequence number, IV, trailer, ICV
+
+
+def static(leg: Leg) -> SaSpec:
+    """The association that a cell and direction have without IKE: AES-GCM-16 with a key of 128 bits."""
+    agreed = association(leg)
+    return SaSpec(agreed.spi, "aes128gcm16", agreed.key, agreed.salt)
 
 
 class Tunnel:
     """One direction of the tunnel: its sealing and its opening half."""
 
-    __slots__ = ("_envelope", "_inbound", "_outbound", "_spi", "_ttl", "_unused")
+    __slots__ = (
+        "_encap", "_envelope", "_inbound", "_leg", "_older", "_opening", "_outbound", "_renewable", "_sealing", "_spec",
+        "_spi", "_strict", "_window",
+    )  # fmt: skip
 
-    def __init__(self, leg: Leg) -> None:
-        agreed = association(leg)
-        self._outbound = Sa(agreed.spi, agreed.key, agreed.salt)
-        self._inbound = Sa(agreed.spi, agreed.key, agreed.salt)
-        self._spi = agreed.spi.to_bytes(4, "big")
-        self._envelope = Envelope(leg, PROTOCOL_ESP)
-        self._ttl = leg.profile.ttl
-        # Payload and trailer end on a 4-byte boundary (RFC 4303 2.4): up to three bytes of the MTU cannot be used.
-        self._unused = (leg.profile.mtu - _FIXED + 2) % 4
+    def __init__(
+        self,
+        leg: Leg,
+        spec: SaSpec | None = None,
+        *,
+        encap: bool = False,
+        window: int = 64,
+        strict_padding: bool = True,
+    ) -> None:
+        """`spec`: what IKE agreed on for this direction; None: the static association. `encap`: ESP in UDP, port 4500.
+
+        `window`, `strict_padding`: of the opening half, see `crypto.esp_sa.associate`.
+        """
+        self._leg = leg
+        self._renewable = spec is not None
+        self._encap = encap
+        self._window = window
+        self._strict = strict_padding
+        self._envelope = Envelope(leg, udp.PROTOCOL if encap else PROTOCOL_ESP)
+        self._older: dict[bytes, SaBase] = {}
+        self._install(static(leg) if spec is None else spec)
+        self._sealing: Whole | None = None
+        self._opening: Whole | None = None
+
+    def _install(self, spec: SaSpec) -> None:
+        self._spec = spec
+        self._outbound = spec.associate()
+        self._inbound = spec.associate(self._window, self._strict)
+        self._spi = spec.spi.to_bytes(4, "big")
+
+    def _bind(self) -> None:
+        """The short ways of the present associations, each None where there is none."""
+        outer, inner = self._envelope.header(0), build_through_codecs(0, 0, 0, 0, b"", 0, self._leg.profile.ttl)
+        self._sealing = None if self._encap else self._outbound.whole(outer, inner)
+        self._opening = None if self._encap else self._inbound.whole(outer, inner)
+
+    def renew(self, spec: SaSpec) -> None:
+        """Seal with another association from now on, and open with both. Raises UsageError: its SPI is in use, or this
+        tunnel is the static one, whose short way is bound to its associations."""
+        spi = spec.spi.to_bytes(4, "big")
+        if not self._renewable or spi == self._spi or spi in self._older:
+            raise UsageError("a static tunnel is not renewed, and no two associations have one SPI")
+        self._outbound.close()
+        self._older[self._spi] = self._inbound
+        self._install(spec)
+        self._bind()
+
+    def retire(self, spi: int) -> None:
+        """Open nothing more with an older association. One that is not there is none."""
+        older = self._older.pop(spi.to_bytes(4, "big"), None)
+        if older is not None:
+            older.close()
+
+    @property
+    def spec(self) -> SaSpec:
+        """What it seals with."""
+        return self._spec
 
     @property
     def overhead(self) -> int:
-        return _FIXED + self._unused
+        mtu = self._leg.profile.mtu
+        # Padding ends on a boundary (RFC 4303 2.4): up to three bytes of the MTU, or a block, cannot be used.
+        return mtu - inner_mtu(self._spec.suite, mtu, encap=self._encap)
 
     def wrap(self, packet: bytes) -> bytes:
         sealed = self._outbound.seal(packet, _IPV4_IN_IP)
+        if self._encap:
+            sealed = datagram(PORT, PORT, sealed)
         return self._envelope.header(len(sealed)) + sealed
 
     def unwrap(self, packet: bytes) -> bytes:
         sealed = self._envelope.open(packet)
-        if not sealed.startswith(self._spi):
+        if self._encap:
+            sealed = _in_udp(sealed)
+        opening = self._inbound if sealed.startswith(self._spi) else self._older.get(sealed[:4])
+        if opening is None:
             spi = ESP_FRAME.parse(sealed).spi
             raise Refused("association", f"no security association with SPI {spi:#010x}")
-        next_header, inner = self._inbound.open(sealed)
+        next_header, inner = opening.open(sealed)
         if next_header != _IPV4_IN_IP:
             detail = "a dummy packet" if next_header == _DUMMY else f"next header {next_header} instead of IPv4"
             raise Refused("protocol", detail)
         return inner
 
     def whole(self) -> Whole | None:
-        headers = self._envelope.header(0), build_through_codecs(0, 0, 0, 0, b"", 0, self._ttl)
-        sealing, opening = self._outbound.whole(*headers), self._inbound.whole(*headers)
-        return Whole(sealing.seal, opening.open) if sealing and opening else None
+        self._bind()
+        if self._sealing is None or self._opening is None:
+            return None
+        if self._renewable:  # one step more, because the associations behind it change
+            return Whole(self._seal_whole, self._open_whole)
+        return Whole(self._sealing.seal, self._opening.open)
+
+    def _seal_whole(
+        self, source: int, destination: int, source_port: int, destination_port: int, frame: bytes, identification: int
+    ) -> bytes | None:
+        sealing = self._sealing
+        if sealing is None:
+            return None
+        return sealing.seal(source, destination, source_port, destination_port, frame, identification)
+
+    def _open_whole(self, packet: bytes) -> Datagram | None:
+        opening = self._opening
+        return None if opening is None else opening.open(packet)
+
+
+def _in_udp(payload: bytes) -> bytes:
+    """ESP in a datagram between the gateways' ports. Raises FrameError or Refused."""
+    inside = UDP_FRAME.parse(payload)
+    if inside.destination_port != PORT:
+        raise Refused("protocol", f"UDP port {inside.destination_port} instead of {PORT}")
+    kind = carried(inside.payload)
+    if kind != "esp":
+        raise Refused("protocol" if kind in ("ike", "keepalive") else "malformed", f"{kind} where ESP belongs")
+    return inside.payload
