@@ -19,7 +19,7 @@ from emulator.errors import FrameError, UsageError
 from emulator.kernel.effects import Instant, Send
 from emulator.link.mpls.drops import Drop, Dropped, Reason
 from emulator.link.mpls.encapsulation import Encapsulation
-from emulator.link.mpls.faults import DOWN, PHP_OFF, WITHDRAWN, LabelFault
+from emulator.link.mpls.faults import DOWN, PHP_OFF, WITHDRAWN, LsrFault
 from emulator.link.mpls.habits import FIRST_FREE, IPV4_EXPLICIT_NULL, STANDARD, Habits
 from emulator.link.mpls.ip import (
     FRAGMENTATION_NEEDED,
@@ -75,7 +75,7 @@ class Lsr:
         self.vrfs: dict[str, Vrf] = {"": Vrf()}
         for interface in self.interfaces.values():
             self.vrfs.setdefault(interface.vrf, Vrf())
-        self.faults: tuple[LabelFault, ...] = ()
+        self.faults: tuple[LsrFault, ...] = ()
         self.dropped: dict[Reason, int] = {}
 
     def forward(self, packet: bytes, interface: str, now: Instant) -> Forwarded:
@@ -100,7 +100,7 @@ class Lsr:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         return Dropped(reason, detail)
 
-    def _active(self, now: Instant) -> Iterator[LabelFault]:
+    def _active(self, now: Instant) -> Iterator[LsrFault]:
         return (fault for fault in self.faults if fault.holds(now))
 
     # Labels
@@ -111,7 +111,7 @@ class Lsr:
             raise Drop("malformed", "no entry of the stack is the bottom")
         if self.faults:
             for fault in self._active(now):
-                if fault.kind in (WITHDRAWN, DOWN) and fault.strikes(packet):
+                if fault.kind in (WITHDRAWN, DOWN) and fault.means(int.from_bytes(packet[:4], "big") >> 12):
                     raise Drop("label" if fault.kind == WITHDRAWN else "down", f"a fault: {fault.kind}")
         above: int | None = None
         for _ in range(MAX_LABELS):
@@ -152,7 +152,7 @@ class Lsr:
         labels = action.labels
         if self.faults and not labels:
             for fault in self._active(now):
-                if fault.kind == PHP_OFF and fault.label in (None, label):
+                if fault.kind == PHP_OFF and fault.means(label):
                     labels = (label,)
         if labels:
             # A label over a label is the provider's own affair and shows every hop, in either model.
@@ -206,7 +206,7 @@ class Lsr:
             ttl = habits.pipe_ttl
         stack = _stack(route.labels, about.service >> 5 if habits.keep_traffic_class else 0, ttl, _BOTTOM)
         for fault in self._active(now) if self.faults else ():
-            if fault.kind == DOWN:
+            if fault.kind == DOWN and fault.means(route.labels[0]):
                 raise Drop("down", "a fault: the LSP is down")
         return [self._labelled_out(route.interface, stack + piece, now) for piece in pieces]
 
@@ -235,8 +235,7 @@ class Lsr:
 
     def _labelled_out(self, interface: str, packet: bytes, now: Instant) -> Send:
         for fault in self._active(now) if self.faults else ():
-            if fault.kind not in (WITHDRAWN, DOWN, PHP_OFF):
-                packet = fault.struck(packet) or packet
+            packet = fault.struck(packet)
         return self._out(interface, True, packet)
 
     def _out(self, interface: str, labelled: bool, packet: bytes) -> Send:

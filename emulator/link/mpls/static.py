@@ -22,6 +22,9 @@
     prefix = "10.128.0.0/9"
     interface = "core"
     push = [16, 501]                              # outermost first
+    [[router.fault]]
+    kind = "php-off"                              # the words of `faults.KINDS`
+    label = 500                                   # and from, until (seconds since 1970), by
     [[wire]]
     ends = ["PE1.core", "P.west"]
 
@@ -37,13 +40,16 @@ from pathlib import Path
 from typing import Any
 
 from emulator.errors import InputError, UsageError
+from emulator.kernel.time import SECOND
 from emulator.link.mpls.encapsulation import Encapsulation, Ethernet, InIp, InUdp, Plain
+from emulator.link.mpls.faults import FOREVER, LsrFault
 from emulator.link.mpls.habits import HIGHEST, Habits
 from emulator.link.mpls.lsr import Interface, Lsr
 from emulator.link.mpls.network import End, Network
 from emulator.link.mpls.tables import Inside, Towards
 
 _HABITS = {field.name for field in fields(Habits)}
+_LAST = FOREVER // SECOND
 _MTU = (68, 65_535)  # RFC 791
 
 
@@ -126,7 +132,7 @@ def _router(entry: _Entry) -> Lsr:
     entry.where += f" ({name})"
     habits = _habits(entry)
     interfaces = [_interface(_Entry(one, f"{entry.where}, interface {n}")) for n, one in _numbered(entry, "interface")]
-    labels, routes = _numbered(entry, "label"), _numbered(entry, "route")
+    labels, routes, faults = (_numbered(entry, name) for name in ("label", "route", "fault"))
     entry.done()
     try:
         router = Lsr(name, interfaces, habits)
@@ -136,6 +142,7 @@ def _router(entry: _Entry) -> Lsr:
         _label(router, _Entry(one, f"{entry.where}, label {n}"))
     for n, one in routes:
         _route(router, _Entry(one, f"{entry.where}, route {n}"))
+    router.faults = tuple(_fault(_Entry(one, f"{entry.where}, fault {n}")) for n, one in faults)
     return router
 
 
@@ -232,6 +239,18 @@ def _route(router: Lsr, entry: _Entry) -> None:
         raise entry.wrong(f"`prefix` is {text!r}; it must be an IPv4 prefix without host bits") from error
     router.vrfs[vrf].add(int(prefix.network_address), prefix.prefixlen, _towards(router, entry, "push"))
     entry.done()
+
+
+def _fault(entry: _Entry) -> LsrFault:
+    kind = entry.take("kind", str)
+    label = entry.number("label", 0, HIGHEST) if entry.has("label") else None
+    start, end = (entry.number(word, 0, _LAST, default) * SECOND for word, default in (("from", 0), ("until", _LAST)))
+    by = entry.number("by", 1, HIGHEST, 1)
+    entry.done()
+    try:
+        return LsrFault(kind, label, start, end, by)
+    except InputError as error:
+        raise entry.wrong(str(error)) from error
 
 
 def _wire(entry: _Entry) -> tuple[End, End]:
