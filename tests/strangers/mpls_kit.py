@@ -43,8 +43,8 @@ class KernelLsr:
                 f"neigh add {near} lladdr {mac} dev vec{number} nud permanent",
             )
             self.setting(f"net.mpls.conf.vec{number}.input", 1)
-        ends = (int(IPv4Address(end)) for end in (BEFORE, AFTER))
-        self._mark = IPV4_FRAME.build(IPv4(*ends, 253, 0, 64, b"mark"))
+        source, destination = int(IPv4Address(BEFORE)), int(IPv4Address(AFTER))
+        self._mark = IPV4_FRAME.build(IPv4(source, destination, 253, 0, 64, b"mark"))
 
     def setting(self, name: str, value: int) -> None:
         """A sysctl of the guest."""

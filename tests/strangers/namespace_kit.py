@@ -27,12 +27,17 @@ from unpack_kit import missing, program
 from wire_kit import Tun
 
 _HOLD = "mount -t tmpfs t /run && mkdir /run/netns && echo ready && read end"
+_SEND = "\nours = socket.socket(fileno=int(sys.argv[1]))\n"
+_SEND += "ours.sendmsg([b'd'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [made]))])\n"
 _TUN = """
 import array, fcntl, os, socket, struct, sys
-ours = socket.socket(fileno=int(sys.argv[1]))
-tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-fcntl.ioctl(tun, 0x400454CA, struct.pack("16sH22x", sys.argv[2].encode(), 0x1001))  # TUNSETIFF: TUN, no packet info
-ours.sendmsg([b"t"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [tun]))])
+made = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+fcntl.ioctl(made, 0x400454CA, struct.pack("16sH22x", sys.argv[2].encode(), 0x1001))  # TUNSETIFF: TUN, no packet info
+"""
+_SOCKET = """
+import array, socket, sys
+held = socket.socket(*map(int, sys.argv[2:]))
+made = held.fileno()
 """
 
 
@@ -65,6 +70,8 @@ class Lab:
         found = Namespace(self, name)
         self._call([*self.entering(), "ip", "netns", "add", name])
         found.ip("link set lo up")
+        # A socket's user is asked for privilege where it binds, and that is the test's process: so let none be needed.
+        found.run(["sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start"])
         return found
 
     def cable(self, one: "Namespace", address: str, other: "Namespace", peer: str) -> None:
@@ -144,19 +151,33 @@ class Namespace:
 
     def wire(self, address: str, name: str = "wire", mtu: int = 1_500) -> Tun:
         """A device with this address, /24 and default route, whose other end is in the caller's hands."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        with ours, theirs:
-            words = self._words([sys.executable, "-IS", "-c", _TUN, str(theirs.fileno()), name])
-            made = subprocess.run(words, pass_fds=[theirs.fileno()], capture_output=True, text=True, timeout=60)
-            if made.returncode:
-                missing("a TUN device", f"it says: {made.stderr.strip().splitlines()[-1]}")
-            descriptors = array.array("i")
-            _, extra, _, _ = ours.recvmsg(1, socket.CMSG_SPACE(descriptors.itemsize))
-            descriptors.frombytes(extra[0][2])
-        found = Tun(descriptors[0])
+        found = Tun(self._made(_TUN, name, "a TUN device"))
         self.lab.hold(found)
         self.ip(f"link set {name} mtu {mtu} up", f"addr add {address}/24 dev {name}", f"route add default dev {name}")
         return found
+
+    def open_socket(self, kind: socket.SocketKind = socket.SOCK_DGRAM, protocol: int = 0) -> socket.socket:
+        """An IPv4 socket of this namespace, in the caller's process: it keeps the network that it was made in.
+
+        The caller binds and closes it. Every port is free to it, 500 and 646 too.
+        """
+        words = f"{int(socket.AF_INET)} {int(kind)} {protocol}"
+        return socket.socket(fileno=self._made(_SOCKET, words, "a socket"))
+
+    def _made(self, program: str, words: str, what: str) -> int:
+        """A descriptor that this program makes inside the namespace and hands out."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with ours, theirs:
+            command = [sys.executable, "-IS", "-c", program + _SEND, str(theirs.fileno()), *words.split()]
+            done = subprocess.run(
+                self._words(command), pass_fds=[theirs.fileno()], capture_output=True, text=True, timeout=60
+            )
+            if done.returncode:
+                missing(what, f"it says: {done.stderr.strip().splitlines()[-1]}")
+            descriptors = array.array("i")
+            _, extra, _, _ = ours.recvmsg(1, socket.CMSG_SPACE(descriptors.itemsize))
+            descriptors.frombytes(extra[0][2])
+        return int(descriptors[0])
 
     def _words(self, command: str | Sequence[str]) -> list[str]:
         words = shlex.split(command) if isinstance(command, str) else list(map(str, command))

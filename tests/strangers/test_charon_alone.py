@@ -81,7 +81,8 @@ def test_two_charons_meet_and_their_users_cross(pair: Pair) -> None:
     pair.ping()
     assert one.sas()["link"]["state"] == other.sas()["link"]["state"] == "ESTABLISHED"
     messages = [IKE_FRAME.parse(message) for message in pair.ike()]
-    assert [(message.exchange, message.flags & 0x28) for message in messages] == [
+    # More may follow: a charon whose tunnel device has just come up tells its addresses (MOBIKE, RFC 4555).
+    assert [(message.exchange, message.flags & 0x28) for message in messages[:4]] == [
         (34, 0x08), (34, 0x20), (35, 0x08), (35, 0x20)
     ]  # fmt: skip
     assert [IKE_FRAME.build(message) for message in messages] == pair.ike()
