@@ -15,7 +15,19 @@ from typing import Any, Final
 import msgspec
 
 from emulator.errors import InputError
-from emulator.faults import auxiliary, device, held_keys, home_network, hub, keeper, link, wire
+from emulator.faults import (
+    auxiliary,
+    device,
+    held_keys,
+    home_network,
+    hub,
+    keeper,
+    link,
+    link_impairment,
+    link_presets,
+    link_shaping,
+    wire,
+)
 from emulator.faults.fault import Fault
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
@@ -23,6 +35,9 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     hub,
     wire,
     link,
+    link_impairment,
+    link_shaping,
+    link_presets,
     home_network,
     auxiliary,
     device,

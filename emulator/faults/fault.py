@@ -50,6 +50,8 @@ class Point(StrEnum):
     """How a device stands to the home network is asked, or its radio is used."""
     CORE = "core"
     """A frame is put on the core link between the data centre and the mobile operator."""
+    LINK = "link"
+    """A packet is on its way over the core link, the air, or as a short message (see `emulator.fleet.impaired`)."""
     HELD = "held"
     """A device's machine is made from its row: what it holds may be exchanged before anybody uses it."""
     KEEPER = "keeper"

@@ -198,6 +198,24 @@ class Mischief:
                 return armed
         return None
 
+    def meets(self, armed: Armed, installation: int, now: Instant) -> bool:
+        """Whether a packet of a home's comes to an impairment of a link at all. The occasion is counted, and not as a
+        strike: that is told by `struck`, when something has come of it."""
+        if not self._concerns(armed, installation, None, now):
+            return False
+        fault = armed.fault
+        met = armed.met.setdefault(installation, [0, 0])
+        met[0] += 1
+        if met[0] <= fault.skip or (fault.times and met[1] >= fault.times):
+            return False
+        place = f"fault.{armed.number}.chance"
+        return fault.chance >= 1.0 or chance.draw(self._seed, place, installation, met[0]) < fault.chance
+
+    def struck(self, armed: Armed, installation: int) -> None:
+        """Something came of an occasion."""
+        armed.met[installation][1] += 1
+        armed.fired += 1
+
     def attached(self, installation: int, now: Instant) -> None:
         """A home's hub has attached anew: what lasted until then is over."""
         for armed in self._armed.values():

@@ -15,6 +15,7 @@ from typing import Any, Final
 from emulator.faults.fault import Point
 from emulator.faults.mischief import Armed, Mischief
 from emulator.faults.wire import Crossing, GprsCoalesce, GprsSplit, WireFault
+from emulator.fleet.impaired import Impaired
 from emulator.fleet.wires import WanDown, WanUp
 from emulator.kernel.effects import Instant, Note, Port
 from emulator.kernel.journal import Journal
@@ -50,12 +51,15 @@ class FaultyWan:
 
     stages: Final = 2
     hears: Final = None
-    __slots__ = ("_chain", "_core", "_held", "_journal", "_mischief", "_point", "_prefix", "_whose", "inner")
+    __slots__ = (
+        "_chain", "_core", "_held", "_impaired", "_journal", "_mischief", "_point", "_prefix", "_whose", "inner",
+    )  # fmt: skip
 
     def __init__(
         self,
         inner: WanDown | WanUp,
         mischief: Mischief,
+        impaired: Impaired,
         chain: Chain,
         journal: Journal,
         whose: Callable[[int, int], Party],
@@ -67,6 +71,7 @@ class FaultyWan:
         down = isinstance(inner, WanDown)
         self.inner = inner
         self._mischief = mischief
+        self._impaired = impaired
         self._chain = chain
         self._journal = journal
         self._point = Point.WAN_DOWN if down else Point.WAN_UP
@@ -101,6 +106,8 @@ class FaultyWan:
         """Through the air, and through what lies in wait there."""
         items = self.inner.carry(stage, installation, payload, now, number)
         watching = self._mischief.at(self._point)
+        if items and self._mischief.watches(Point.LINK):
+            items = self._impair(items, installation, now)
         if not items or not watching:
             return items
         prefix = self._prefix  # of an alert: where to, which is no part of the frame
@@ -132,6 +139,18 @@ class FaultyWan:
             pieces[:1] = [(delay + more, each) for more, each in armed.fault.join(first, second)]  # type: ignore[attr-defined]
         return [(delay, head + each) for delay, each in pieces]
 
+    def _impair(self, items: list[tuple[int, bytes]], installation: int, now: Instant) -> list[tuple[int, bytes]]:
+        """What the bearer's own character makes of what the air carries."""
+        direction = Direction.DOWN if self._point is Point.WAN_DOWN else Direction.UP
+        prefix, found = self._prefix, []
+        for delay, frame in items:
+            fate = self._impaired.cross("air", direction, installation, frame[prefix:], now, delay)
+            if fate is None:
+                found.append((delay, frame))
+            else:
+                found += [(late, frame[:prefix] + each) for late, each in fate[0]]
+        return found
+
     def _told_of_split(self, fault: GprsSplit, installation: int, frame: bytes, luck: int) -> bool:
         """Whether somebody was told of an answer in pieces who lets it show on the asker's own stream."""
         tell = self._mischief.on_split
@@ -159,16 +178,21 @@ class FaultySms:
     """The way of short messages, with mischief on it."""
 
     stages: Final = 1
-    __slots__ = ("_journal", "_mischief", "hears", "inner")
+    __slots__ = ("_impaired", "_journal", "_mischief", "hears", "inner")
 
-    def __init__(self, inner: Wire, mischief: Mischief, journal: Journal) -> None:
+    def __init__(self, inner: Wire, mischief: Mischief, impaired: Impaired, journal: Journal) -> None:
         self.inner = inner
+        self._impaired = impaired
         self.hears = inner.hears
         self._mischief = mischief
         self._journal = journal
 
     def carry(self, stage: int, installation: int, payload: Any, now: Instant, number: int) -> Any:
         items = list(self.inner.carry(stage, installation, payload, now, number))
+        if items and self._mischief.watches(Point.LINK):
+            delay, message = items[0]
+            fate = self._impaired.cross("sms", Direction.DOWN, installation, message, now, delay)
+            items = items if fate is None else fate[0]
         for strike in self._mischief.strikes(Point.SMS, installation, None, now, payload) if items else ():
             self._journal.note(now, installation, Party.HUB, strike.note)
             crossing = Crossing(Point.SMS, now, strike.armed.until, strike.luck, strike.armed.recall(installation))

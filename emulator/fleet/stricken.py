@@ -19,6 +19,7 @@ from emulator.fleet import forced_keys, registry
 from emulator.fleet.estate import Estate
 from emulator.fleet.faulty_radio import FaultyLink
 from emulator.fleet.faulty_wires import FaultySms, FaultyWan
+from emulator.fleet.impaired import Impaired
 from emulator.fleet.installation import KEYED, Installation
 from emulator.fleet.wires import WanDown, WanUp
 from emulator.han.link_state import HanLink
@@ -30,10 +31,10 @@ from emulator.link.air import Coverage
 from emulator.link.chain import Chain
 
 _STRUCK: Final[Mapping[tuple[int, Port], tuple[Point, ...]]] = {
-    (Party.HEADEND, WAN): (Point.WAN_DOWN, Point.CORE),
-    (Party.HUB, WAN): (Point.WAN_UP, Point.CORE),
-    (Party.HUB, ALERTS): (Point.WAN_UP, Point.CORE),
-    (Party.HEADEND, SMS): (Point.SMS,),
+    (Party.HEADEND, WAN): (Point.WAN_DOWN, Point.CORE, Point.LINK),
+    (Party.HUB, WAN): (Point.WAN_UP, Point.CORE, Point.LINK),
+    (Party.HUB, ALERTS): (Point.WAN_UP, Point.CORE, Point.LINK),
+    (Party.HEADEND, SMS): (Point.SMS, Point.LINK),
 }
 """The wires that faults may be on, and where."""
 
@@ -120,6 +121,8 @@ class Stricken:
     def _dress_wires(self) -> None:
         """Wrap the wires at which a fault may strike, and unwrap the others."""
         mischief, wires = self.mischief, self.wires
+        impaired = Impaired(mischief, self.journal, self.estate.seed, self.chain.cell)
+        self.chain.impaired = impaired if mischief.watches(Point.LINK) else None
         for key, points in _STRUCK.items():
             wire, wanted = wires[key], any(mischief.watches(point) for point in points)
             if isinstance(wire, FaultyWan | FaultySms):
@@ -127,9 +130,9 @@ class Stricken:
                     wires[key] = wire.inner
             elif wanted and isinstance(wire, WanDown | WanUp):
                 alerts = key[1] == ALERTS
-                wires[key] = FaultyWan(wire, mischief, self.chain, self.journal, self._whose, alerts=alerts)
+                wires[key] = FaultyWan(wire, mischief, impaired, self.chain, self.journal, self._whose, alerts=alerts)
             elif wanted:
-                wires[key] = FaultySms(wire, mischief, self.journal)
+                wires[key] = FaultySms(wire, mischief, impaired, self.journal)
         mischief.on_attach = self._attached if mischief.watches(Point.HUB) else None
 
     def _attached(self, installation: int, now: Instant) -> None:

@@ -76,6 +76,17 @@ class Recorder(Protocol):
         ...
 
 
+class Impairing(Protocol):
+    """What does harm to packets on the way (see `impairments`)."""
+
+    def core(
+        self, direction: Direction, installation: int, packet: bytes, now: Instant, usual: int
+    ) -> tuple[Offered, list[bytes]] | None:
+        """What arrives of a packet that would arrive after `usual` µs, and what goes back to its sender; None: it is
+        left alone."""
+        ...
+
+
 class Gateways:
     """The two ends of one direction, without anything of the link between them.
 
@@ -118,7 +129,8 @@ class Chain:
 
     __slots__ = (
         "_arrivals", "_base", "_cosem", "_frame_max", "_gateways", "_head_end", "_loss", "_open_down", "_open_up",
-        "_propagation", "_seals", "_span", "_ways", "cell", "kind", "log", "moved", "outages", "profile", "seed", "tap",
+        "_propagation", "_seals", "_span", "_ways", "cell", "impaired", "kind", "log", "moved", "outages", "profile",
+        "seed", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -152,6 +164,8 @@ class Chain:
         self._loss = profile.loss
         self.moved: Moved | None = None
         """Who came back at another address; None while nobody ever did."""
+        self.impaired: Impairing | None = None
+        """Who does harm on the way; None: nobody."""
 
     def offer_down(
         self, installation: int, source_port: int, destination_port: int, frame: bytes, now: Instant, number: int
@@ -265,13 +279,31 @@ class Chain:
         if self._loss and draw(self.seed, _LOSS[direction], installation, number) < self._loss:
             return self._lose(direction, packet, now, "loss")
         arrivals[direction] = arrival
+        if self.impaired is not None:
+            fate = self.impaired.core(Direction(direction), installation, packet, now, arrival - now)
+            if fate is not None:
+                return self._impair(direction, packet, now, *fate)
         if self.tap is not None:
             self.tap.sent(Direction(direction), packet, now)
         return [(arrival - now, packet)]
 
+    def _impair(self, direction: int, packet: bytes, now: Instant, carried: Offered, returned: list[bytes]) -> Offered:
+        """What arrives of a packet that came to harm: each copy crosses the outages that its own delay meets."""
+        if self.tap is not None:
+            for answer in returned:
+                self.tap.sent(Direction(1 - direction), answer, now, "from a router on the way")
+        if not carried:
+            return self._lose(direction, packet, now, "impairment")
+        arriving = [each for each in carried if not self.outages.strikes(now, now + each[0])]
+        if not arriving:
+            return self._lose(direction, packet, now, "outage")
+        if self.tap is not None:
+            self.tap.sent(Direction(direction), packet, now)
+        return arriving
+
     def _lose(self, direction: int, packet: bytes, now: Instant, cause: str) -> Offered:
         self.log.lost(direction, cause)
-        if self.tap is not None and cause in ("outage", "loss"):
+        if self.tap is not None and cause in ("outage", "loss", "impairment"):
             self.tap.sent(Direction(direction), packet, now, f"lost: {cause}")
         return []
 

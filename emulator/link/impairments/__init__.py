@@ -25,7 +25,7 @@ whether there is any.
     24    NAT                                                          translated Translated (over `link.nat`)
     25    peers that crash, pause, are late                            the gateways; in packets: DataLimit, hang
     26    replay, SPI, sequence, tag; lost IKE answers                 tunnels    EspFault; match Filter
-    27    labels withdrawn, wrong, TTL, S bit, path down, popped       tunnels    Labels (over `link.mpls.faults`)
+    27    labels withdrawn, wrong, TTL, S bit, path down, popped       tunnels    Labels (routers: `link.mpls.faults`)
     28    seed                                                         base       Luck
     29    virtual time                                                 `now` is an argument everywhere
 

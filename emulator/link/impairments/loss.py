@@ -10,6 +10,7 @@ from 3 to 2 with `p32` or to 1 with `p31`, from 4 always to 1; then it is lost i
 shares are pi(3) = p13/p31, pi(2) = pi(3) p32/p23, pi(4) = p14, all over their sum.
 """
 
+from collections.abc import Set
 from typing import ClassVar, Final
 
 from emulator.kernel.effects import Instant
@@ -126,8 +127,8 @@ class Listed(Impairment):
 
     __slots__ = ("_contents", "_ordinals")
 
-    def __init__(self, luck: Luck, *, ordinals: tuple[int, ...], contents: tuple[bytes, ...]) -> None:
-        self._ordinals = frozenset(ordinals)
+    def __init__(self, luck: Luck, *, ordinals: Set[int], contents: tuple[bytes, ...]) -> None:
+        self._ordinals = ordinals
         self._contents = contents
 
     def carry(self, packet: bytes, now: Instant, number: int) -> Carried:

@@ -5,8 +5,8 @@ comes out, goes into the next. Every impairment counts the packets of the link b
 one that came earlier, or leaves, moves nobody's luck.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeAlias
 
 from emulator.kernel.effects import Instant
 from emulator.link.impairments.base import Carried, Impairment, numbered
@@ -32,7 +32,11 @@ class Member:
         self.model.restore(state["model"])
 
 
-def through(members: Iterable[Member], packet: bytes, now: Instant) -> Carried:
+Struck: TypeAlias = Callable[[Member, Carried, bytes], None]
+"""Who is told of every packet that an impairment took hold of: which one, what came of it, and the packet."""
+
+
+def through(members: Iterable[Member], packet: bytes, now: Instant, struck: Struck | None = None) -> Carried:
     """What comes out of `members` for a packet put on the link at `now`; delays in µs from `now`, in no order."""
     under_way: list[tuple[int, int, bytes]] = [(0, 0, packet)]
     copies = 0
@@ -45,7 +49,10 @@ def through(members: Iterable[Member], packet: bytes, now: Instant) -> Carried:
         onwards: list[tuple[int, int, bytes]] = []
         for delay, copy, each in under_way:
             first = True
-            for more, out in carry(each, now + delay, numbered(member.offered, copy)):
+            carried = carry(each, now + delay, numbered(member.offered, copy))
+            if struck is not None:
+                struck(member, carried, each)
+            for more, out in carried:
                 if first:
                     onwards.append((delay + more, copy, out))
                     first = False
