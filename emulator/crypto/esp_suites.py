@@ -22,7 +22,7 @@ class EspSuite:
 
     `salt` is the part of the nonce that is agreed with the key, `integrity` the key of the HMAC (`digest` its hash): an
     AEAD has the one and CBC the other. What is sealed is padded to a multiple of `grain`. `cipher_title` and
-    `integrity_title` are Wireshark's names in its table `esp_sa`.
+    `integrity_title` are Wireshark's names in its table `esp_sa`; Wireshark 4.0 has none for ChaCha20.
     """
 
     name: str
@@ -61,7 +61,7 @@ SUITES: Final[Mapping[str, EspSuite]] = MappingProxyType(
         suite.name: suite
         for suite in (
             *(_gcm(bits, icv) for icv in (16, 8) for bits in (128, 192, 256)),
-            EspSuite("chacha20poly1305", "chacha", 32, 4, 8, 16, 4, cipher_title="ChaCha20 with Poly1305 [RFC7634]"),
+            EspSuite("chacha20poly1305", "chacha", 32, 4, 8, 16, 4),
             *(_cbc(bits, hash_bits) for hash_bits in (256, 384, 512) for bits in (128, 192, 256)),
         )
     }
