@@ -80,8 +80,11 @@ class ChildOffer:
             found.append(notices.status(notices.TRANSPORT_MODE))
         return [*found, TSi(self.config.local), TSr(self.config.remote)]
 
-    def take(self, payloads: Sequence[Any], nonce_i: bytes, nonce_r: bytes, secret: bytes, now: Instant) -> bool:
-        """Install what the answer grants; whether it did. An answer that grants what was not asked is closed again."""
+    def take(
+        self, payloads: Sequence[Any], nonce_i: bytes, nonce_r: bytes, secret: bytes, now: Instant, lost: bool = False
+    ) -> bool:
+        """Install what the answer grants; whether it did. An answer that grants what was not asked is closed again.
+        `lost`: the peer's own rekeying has the better nonce, so nothing is ever sent by this one."""
         sa = self.sa
         failed = notices.error(payloads)
         proposals, tsi, tsr = (notices.of_kind(payloads, kind) for kind in (SA, TSi, TSr))
@@ -105,7 +108,7 @@ class ChildOffer:
         spis = (self.spi, int.from_bytes(chosen[1].spi, "big"))
         selectors = (tsi.selectors, tsr.selectors)
         self.made = installed(sa, self.config, chosen[0], spis, selectors, secret, nonce_i + nonce_r, True, now)
-        sa.add_child(self.made, self.replaces.spi_in if self.replaces else None, send=True)
+        sa.add_child(self.made, self.replaces.spi_in if self.replaces and not lost else None, send=not lost)
         return True
 
 
@@ -214,10 +217,11 @@ class CreateChild(Task):
                 secret = self.half.shared(ke.public) if good else b""
             except CryptoError:
                 good = False
-        if not good or not self.offer.take(payloads, self.nonce, nonce.nonce, secret, now):
+        lost = good and self.rival is not None and min(self.nonce, nonce.nonce) < self.rival[1]
+        if not good or not self.offer.take(payloads, self.nonce, nonce.nonce, secret, now, lost):
             if self.replaces is not None:
                 self.replaces.state = "up"
-                self.replaces.rekey_at = now + sa.connection.timers.retry
+                self.replaces.rekey_at = sa.peer.retry_at(sa.connection.timers, now)
             return None
         if self.replaces is not None:
             self._settle(sa, min(self.nonce, nonce.nonce), now)
@@ -254,7 +258,7 @@ class CreateChild(Task):
             sa.drop_child(old, "the peer does not know it")
             return
         old.state = "up"
-        old.rekey_at = now + sa.connection.timers.retry
+        old.rekey_at = sa.peer.retry_at(sa.connection.timers, now)
 
 
 def answer_create_child(sa: IkeSa, payloads: Sequence[Any], now: Instant) -> Sequence[Any]:

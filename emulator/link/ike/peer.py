@@ -19,13 +19,12 @@ from emulator.link.ike.effects import Address, Effect, Effects, Transmit
 from emulator.link.ike.informational import answer_informational
 from emulator.link.ike.keylog import KeyLog
 from emulator.link.ike.rekey import RekeyIke, answer_create
-from emulator.link.ike.sa import MARKER, ChildSa, IkeSa
+from emulator.link.ike.sa import MARKER, NEVER, ChildSa, IkeSa
 from emulator.link.ike.settings import Connection, Identity, Limits, Timers
 from emulator.link.ike.tasks import DeleteChild, DeleteIke, Task
 
 IKE_PORT: Final = 500
 NATT_PORT: Final = 4500
-_NEVER: Final = 1 << 62
 _LEAST_SPI: Final = 256
 
 
@@ -84,7 +83,7 @@ class IkePeer:
     # what a driver calls
 
     def handle(self, datagram: bytes, source: Address, now: Instant, local: Address | None = None) -> Effects:
-        """A datagram's UDP payload from `source` to our `local` address (None: the IKE port). No bytes make it raise."""
+        """A datagram's UDP payload from `source` to our `local` address (None: the IKE port). No bytes raise."""
         local = local or self.address
         if local.port == self.natt_port:
             if not datagram.startswith(MARKER):
@@ -111,7 +110,7 @@ class IkePeer:
 
     def next_timer(self) -> Instant:
         """When `tick` is wanted; far in the future when nothing is."""
-        due = min(self._again.values(), default=_NEVER)
+        due = min(self._again.values(), default=NEVER)
         for sa in self.sas.values():
             due = min(due, sa.next_timer())
         return due
@@ -237,10 +236,14 @@ class IkePeer:
     def ages(self, age: int, timers: Timers, now: Instant) -> tuple[Instant, Instant]:
         """(when to rekey, when to close) something made now that lives for `age`; 0: never."""
         if not age:
-            return _NEVER, _NEVER
+            return NEVER, NEVER
         return now + int(age * (1 - timers.rekey_spread * self.chance.share())), now + int(
             age * (1 + timers.life_margin)
         )
+
+    def retry_at(self, timers: Timers, now: Instant) -> Instant:
+        """When to try again: drawn, or two ends that stood in each other's way would do so for ever."""
+        return now + int(timers.retry * (0.5 + self.chance.share()))
 
     def hold(self, sa: IkeSa, source: Address) -> None:
         """A half-open SA."""
@@ -309,7 +312,7 @@ class IkePeer:
         if any(other.connection.name == name and other.state in ("init", "auth", "up") for other in self.sas.values()):
             return
         refused = failed and sa.handshake is not None and (sa.handshake.refused or sa.keys is not None)
-        self._again[name] = now + sa.connection.timers.retry if refused else now
+        self._again[name] = self.retry_at(sa.connection.timers, now) if refused else now
 
     def rekey_task(self) -> Task:
         return RekeyIke()

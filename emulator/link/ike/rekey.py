@@ -15,7 +15,7 @@ from emulator.link.ike import notices
 from emulator.link.ike.children import CreateChild, agree, answer_create_child
 from emulator.link.ike.handshake import install
 from emulator.link.ike.keys import skeyseed_of_rekey
-from emulator.link.ike.sa import IkeSa
+from emulator.link.ike.sa import NEVER, IkeSa
 from emulator.link.ike.suites import IKE, Suite, accepted, choose, offered
 from emulator.link.ike.tasks import DeleteChild, DeleteIke, Task
 
@@ -47,6 +47,7 @@ def _replace(old: IkeSa, new: IkeSa, now: Instant) -> None:
     new.adopt(old)
     old.state = "replaced"
     old.rekeyed = None
+    old.rekey_at = NEVER
     old.expire_at = now + 2 * old.connection.timers.patience
     new.pump(now)
 
@@ -108,7 +109,7 @@ class RekeyIke(Task):
         if sa.rekeyed is not None:
             _replace(sa, sa.rekeyed, now)
         else:
-            sa.rekey_at = now + sa.connection.timers.retry
+            sa.rekey_at = sa.peer.retry_at(sa.connection.timers, now)
 
 
 def answer_create(sa: IkeSa, payloads: Sequence[Any], now: Instant) -> Sequence[Any]:

@@ -45,7 +45,7 @@ ChildState: TypeAlias = Literal["up", "rekeying", "replaced", "closing"]
 
 MARKER: Final = bytes(4)
 KEEPALIVE: Final = b"\xff"
-_NEVER: Final = 1 << 62
+NEVER: Final = 1 << 62
 _HEADERS: Final = 28 + 4 + 28 + 8
 """IPv4, UDP, marker, IKE header and an SKF header: what a fragment's text comes on top of."""
 
@@ -112,8 +112,8 @@ class IkeSa:
     mobike: bool = False
     fragmentation: bool = False
     peer_hashes: tuple[int, ...] = ()
-    rekey_at: Instant = _NEVER
-    expire_at: Instant = _NEVER
+    rekey_at: Instant = NEVER
+    expire_at: Instant = NEVER
     sent_at: Instant = 0
     rekeyed: "IkeSa | None" = None
     """The successor the peer made while our own rekey is on its way (RFC 7296 2.8.2)."""
@@ -393,7 +393,7 @@ class IkeSa:
 
     def next_timer(self) -> Instant:
         """When `tick` next has something to do."""
-        due = _NEVER if self.outstanding is None else self.outstanding.due
+        due = NEVER if self.outstanding is None else self.outstanding.due
         timers = self.connection.timers
         if self.state == "half-open":
             return min(due, self.expire_at)
@@ -423,7 +423,7 @@ class IkeSa:
             return None
         timers = self.connection.timers
         if self.expire_at <= now:
-            self.expire_at = _NEVER
+            self.expire_at = NEVER
             self.queue.clear()
             self.ask(DeleteIke("its life is over"), now)
         if self.state == "up":
@@ -437,14 +437,14 @@ class IkeSa:
 
     def _renew(self, now: Instant) -> None:
         if self.rekey_at <= now:
-            self.rekey_at = _NEVER
+            self.rekey_at = NEVER
             self.ask(self.peer.rekey_task(), now)
         for child in list(self.children.values()):
             if child.expire_at <= now:
-                child.expire_at = _NEVER
+                child.expire_at = NEVER
                 self.ask(DeleteChild(child, "its life is over"), now)
             elif child.rekey_at <= now:
-                child.rekey_at = _NEVER
+                child.rekey_at = NEVER
                 if child.state == "up":
                     self.ask(self.peer.rekey_child_task(child), now)
 

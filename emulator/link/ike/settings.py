@@ -73,8 +73,8 @@ class Timers:
     seconds. INFERENCE: from a profile like this one; strongSwan's own defaults come to 165 s).
     `rekey_child`, `rekey_ike`: age at which to replace, less a keyed part of `rekey_spread` (a share of it); 0: never.
     `life_margin`: share of the age by which an SA outlives its time of rekeying before it is closed. ASSUMED, all.
-    `half_open`: how long a responder waits for IKE_AUTH. `retry`: after a refusal (RFC 7296 2.25) or a set-up that came
-    to nothing. `keepalive`: behind a NAT, RFC 3948 section 4; 0: never.
+    `half_open`: how long a responder waits for IKE_AUTH. `retry`: after a refusal (RFC 7296 2.25) or a refused set-up,
+    drawn from half of it to one and a half. `keepalive`: behind a NAT, RFC 3948 section 4; 0: never.
     """
 
     dpd_delay: int = SECOND
