@@ -28,9 +28,10 @@ class Habits:
     model, 1 to 255. `keep_traffic_class`: kept on swap, and set from the IP precedence on impose (RFC 3270, RFC 5462;
     ASSUMED, routers let it be mapped); Linux writes 0. `inner_ttl`: popping a label over another copies the TTL into
     it, as the uniform model says (RFC 3443 section 3.1); Linux does not. `look_for_bottom`: a stack in which no entry
-    says that it is the last is dropped at once (ASSUMED); Linux forwards it by its top label. `lookup_is_a_hop`: after
-    a label was popped for a lookup, that lookup counts as a hop of its own; so Linux, whose packet then leaves a device
-    and enters another, while RFC 3443 takes one from the TTL in every router.
+    says that it is the last is dropped at once (ASSUMED); Linux forwards it by its top label. `steps_are_hops`: to pop
+    is a hop, in the pipe model too, where it then takes one from the customer's TTL, and so is a lookup in the global
+    table after it (in a VRF it is not); so Linux, whose packet leaves one device and enters another in between, while
+    RFC 3443 takes one in every router.
     """
 
     ttl: TtlModel = "uniform"
@@ -38,9 +39,9 @@ class Habits:
     keep_traffic_class: bool = True
     inner_ttl: bool = True
     look_for_bottom: bool = True
-    lookup_is_a_hop: bool = False
+    steps_are_hops: bool = False
 
 
 STANDARD: Final = Habits()
-LINUX: Final = Habits(keep_traffic_class=False, inner_ttl=False, look_for_bottom=False, lookup_is_a_hop=True)
+LINUX: Final = Habits(keep_traffic_class=False, inner_ttl=False, look_for_bottom=False, steps_are_hops=True)
 """Kernel 6.1 with `net.mpls.ip_ttl_propagate=1`; for 0 replace `ttl` by "pipe"."""

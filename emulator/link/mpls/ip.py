@@ -14,6 +14,8 @@ UNREACHABLE: Final = 3
 FRAGMENTATION_NEEDED: Final = 4
 TIME_EXCEEDED: Final = 11
 _ERRORS: Final = frozenset({3, 4, 5, 11, 12})
+_LARGEST_ERROR: Final = 576
+"""RFC 1812 section 4.3.2.3: as much of the packet as fits."""
 _DF: Final = 0x4000
 _MORE: Final = 0x2000
 _OFFSET: Final = 0x1FFF
@@ -96,7 +98,7 @@ def icmp_error(packet: bytes, about: Head, source: int, kind: int, code: int, mt
         return None
     if packet[9] == ICMP and packet[about.length : about.length + 1] and packet[about.length] in _ERRORS:
         return None
-    quoted = packet[: about.length + 8]
+    quoted = packet[: _LARGEST_ERROR - 28]
     body = bytearray((kind, code, 0, 0, 0, 0)) + mtu.to_bytes(2, "big") + quoted
     padded = int.from_bytes(body, "big") << (8 if len(body) & 1 else 0)
     body[2:4] = (65_535 - (padded % 65_535 or 65_535)).to_bytes(2, "big")

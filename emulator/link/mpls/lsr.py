@@ -166,15 +166,19 @@ class Lsr:
             raise Drop("protocol", "not an IPv4 packet under the stack")
         if habits.ttl == "uniform":
             rest = with_ttl(rest, ttl)
+        elif habits.steps_are_hops:
+            rest = with_ttl(rest, max(0, rest[8] - 1))
         return [self._out(action.interface, False, rest)]
 
     def _popped(self, packet: bytes, vrf: str, ttl: int, now: Instant) -> list[Send]:
         """The last label was for this router."""
-        if self.habits.ttl == "pipe":
+        habits = self.habits
+        if habits.ttl == "pipe" and not habits.steps_are_hops:
             return self._routed(packet, vrf, True, now)
         if len(packet) < 20 or packet[0] >> 4 != 4:
             raise Drop("protocol", "not an IPv4 packet under the stack")
-        return self._routed(with_ttl(packet, ttl - 1), vrf, self.habits.lookup_is_a_hop, now)
+        ttl = ttl - 1 if habits.ttl == "uniform" else max(0, packet[8] - 1)
+        return self._routed(with_ttl(packet, ttl), vrf, habits.steps_are_hops and not vrf, now)
 
     # Addresses
 
@@ -184,20 +188,21 @@ class Lsr:
         route = self.vrfs[vrf].find(about.destination)
         if route is None:
             raise Drop("no-route", f"{about.destination:#010x} is nowhere in {f'VRF {vrf}' if vrf else 'the table'}")
-        ttl = about.ttl
-        if hop:
-            if ttl <= 1:
-                return self._error(packet, about, vrf, "ttl", TIME_EXCEEDED, 0, 0, now)
-            ttl -= 1
-            packet = with_ttl(packet, ttl)
-        return self._imposed(packet, about, route, ttl, vrf, now)
+        if not hop:
+            return self._imposed(packet, packet, about, route, about.ttl, vrf, now)
+        if about.ttl <= 1:
+            return self._error(packet, about, vrf, "ttl", TIME_EXCEEDED, 0, 0, now)
+        return self._imposed(with_ttl(packet, about.ttl - 1), packet, about, route, about.ttl - 1, vrf, now)
 
-    def _imposed(self, packet: bytes, about: Head, route: Towards, ttl: int, vrf: str, now: Instant) -> list[Send]:
+    def _imposed(
+        self, packet: bytes, came: bytes, about: Head, route: Towards, ttl: int, vrf: str, now: Instant
+    ) -> list[Send]:
+        """Send on, under the route's labels if it has some. `came`: the packet as an error has to quote it."""
         room = self._interface(route.interface).room - 4 * len(route.labels)
         pieces = [packet]
         if len(packet) > room:
             if not about.may_fragment:
-                return self._error(packet, about, vrf, "too-big", UNREACHABLE, FRAGMENTATION_NEEDED, room, now)
+                return self._error(came, about, vrf, "too-big", UNREACHABLE, FRAGMENTATION_NEEDED, room, now)
             pieces = fragments(packet, about, room)
         if not route.labels:
             return [self._out(route.interface, False, piece) for piece in pieces]
@@ -223,7 +228,7 @@ class Lsr:
         if answer is None:
             raise Drop(reason, detail)
         self._drop(reason, detail)
-        return self._imposed(answer, head(answer), back, 64, vrf, now)
+        return self._imposed(answer, answer, head(answer), back, answer[8], vrf, now)
 
     # Out
 
