@@ -4,7 +4,7 @@
     frr.neighbours(); frr.bindings(); frr.kernel_labels()
 
 A speaker that wants TCP meets it from a namespace: its wire bridged to the guest's, its sockets from
-`Namespace.open_socket`.
+`Namespace.open_socket`, with IP_TTL at 255 (FRR asks for it in its hello and drops what has less: RFC 6720).
 """
 
 import json
@@ -31,6 +31,7 @@ class Frr:
             guest.run(["sh", "-c", f"echo {value} > /proc/sys/{name}"])
         folder = guest.folder / "frr"
         folder.mkdir(exist_ok=True)
+        (folder / "vtysh.conf").write_text("username root nopassword\n")
         (folder / "zebra.conf").write_text("hostname judge\nlog stdout\n")
         interfaces = "\n".join(f"  interface {each}\n  exit" for each in devices)
         (folder / "ldpd.conf").write_text(
@@ -41,11 +42,16 @@ class Frr:
         # It looks its groups up, though it is told to run as root: the guest has them, the host need not.
         groups = Path("/etc/group").read_text()
         (folder / "group").write_text(
-            groups + "".join(f"{name}:x:{65_000 + len(name)}:\n" for name in ("frr", "frrvty"))
+            groups + "".join(f"{name}:x:{65_000 + len(name)}:root\n" for name in ("frr", "frrvty"))
         )
         guest.run(["mount", "--bind", str(folder / "group"), "/etc/group"])
         guest.run("mkdir -p /run/frr")
-        self.programs = [self._start(name, str(folder / f"{name}.conf")) for name in ("zebra", "ldpd")]
+        self.programs = [self._start("zebra", str(folder / "zebra.conf"))]
+        end = time.monotonic() + 30
+        while guest.run("test -S /run/frr/zserv.api", check=False).returncode:  # ldpd asks once and again in 10 s
+            assert time.monotonic() < end, self.log("zebra")
+            time.sleep(0.05)
+        self.programs.append(self._start("ldpd", str(folder / "ldpd.conf")))
 
     def _start(self, name: str, settings: str) -> Any:
         words = ["-u", "root", "-g", "root", "-f", settings, "-i", f"/run/frr/{name}.pid", "-P", "0"]
@@ -55,7 +61,8 @@ class Frr:
     def vtysh(self, command: str, daemon: str = "ldpd") -> str:
         """One command of FRR's shell, asked of one daemon."""
         environment = [f"{name}={value}" for name, value in self._environment.items()]
-        words = [str(self._root / "usr/bin/vtysh"), "--vty_socket", "/run/frr", "-d", daemon, "-c", command]
+        words = [str(self._root / "usr/bin/vtysh"), "--vty_socket", "/run/frr", "--config_dir"]
+        words += [str(self._guest.folder / "frr"), "-d", daemon, "-c", command]
         return self._guest.run(["env", *environment, *words]).stdout
 
     def neighbours(self) -> list[dict[str, Any]]:

@@ -132,9 +132,9 @@ class Udp:
         """The next UDP datagram within `timeout` seconds, or None. Its checksum is 0 or right."""
         end = time.monotonic() + timeout
         while (packet := self.wire.receive(max(0.0, end - time.monotonic()))) is not None:
-            outside = IPV4_FRAME.parse(packet)
-            if outside.protocol != udp.PROTOCOL:
+            if packet[0] != 0x45 or packet[9] != udp.PROTOCOL:  # options (IGMP has some) are not for our codec
                 continue
+            outside = IPV4_FRAME.parse(packet)
             inside = UDP_FRAME.parse(outside.payload)
             ends, ports = (outside.source, outside.destination), (inside.source_port, inside.destination_port)
             assert inside.checksum in (0, udp.checksum(*ends, *ports, inside.payload)), "a wrong UDP checksum"
