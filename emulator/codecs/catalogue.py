@@ -70,6 +70,7 @@ from emulator.codecs.set import (
     SetResponseLastBlockList,
     SetResponseList,
 )
+from emulator.codecs.tcp import TCP, TCP_FRAME
 from emulator.codecs.udp import UDP, UDP_FRAME
 from emulator.codecs.wrapper import WRAPPER, Wrapper
 
@@ -184,6 +185,7 @@ _LINES: Final = (
     Frame(UDP_FRAME, "UDP datagram", (UDP,), "internet"),
     Frame(ESP_FRAME, "ESP packet", (ESP,), "internet"),
     Frame(ICMP_FRAME, "ICMP message", (ICMP,), "internet"),
+    Frame(TCP_FRAME, "TCP segment", (TCP,), "internet"),
     Frame(MPLS_FRAME, "MPLS packet", (MPLS,), "internet"),
     Frame(LDP_FRAME, "LDP PDU", (LDP,), "internet"),
     Frame(IKE_FRAME, "IKEv2 message", (IKE,), "ikev2"),

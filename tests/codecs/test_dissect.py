@@ -44,7 +44,7 @@ def test_every_sample_has_a_tree(frame: Frame, sample: Sample) -> None:
     if frame.name != "data":
         assert node.name == frame.title
         assert node.children or len(sample.data) == 2  # an empty release has nothing to show
-    if frame.name not in ("esp", "icmp", "udp", "ike-payloads"):  # these have no mark of their own
+    if frame.name not in ("esp", "icmp", "tcp", "udp", "ike-payloads"):  # these have no mark of their own
         assert frame.name in recognise(sample.data) or frame.name == "mpls"
 
 
