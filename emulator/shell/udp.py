@@ -4,7 +4,8 @@ One socket hears for all homes. The kernel says with each datagram which address
 leaves from that address, or a client that has connected its socket would never hear it.
 
 UDP has no connections, so a peer is whoever sent from one address and port to one home; it is remembered, and its
-associations with it, until it has been silent for a while or too many others came after it.
+associations with it, until it has been silent for a while or too many others came after it. `Callers` keeps them for
+any door that datagrams come through.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ class _Caller:
 
     __slots__ = ("_door", "called", "heard_at", "line", "peer", "queue")
 
-    def __init__(self, door: "Datagrams", peer: Peer, called: bytes, installation: int) -> None:
+    def __init__(self, door: "Callers", peer: Peer, called: bytes, installation: int) -> None:
         self._door = door
         self.peer = peer
         self.called = called
@@ -53,25 +54,19 @@ class _Caller:
         self._door.send(frame, self.called, self.peer)
 
 
-class Datagrams:
-    """The datagram socket of an estate. `sock` is bound and does not block."""
+class Callers:
+    """The peers of one door. A door is a subclass whose `send` takes an answer back to where its peer came from."""
 
-    def __init__(self, live: LiveEstate, gate: Gate, addresses: Addresses, sock: socket.socket) -> None:
+    def __init__(self, live: LiveEstate, gate: Gate) -> None:
         self.live = live
         self.gate = gate
-        self._addresses = addresses
-        self._socket = sock
-        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         self._callers: OrderedDict[tuple[Peer, int], _Caller] = OrderedDict()
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock.fileno(), self._hear)
         self._timer = self._loop.call_later(_SWEEP_S, self._sweep)
 
     def close(self) -> None:
         """Hear nobody any more."""
         self._timer.cancel()
-        self._loop.remove_reader(self._socket.fileno())
-        self._socket.close()
         for caller in self._callers.values():
             caller.line.close()
         self._callers.clear()
@@ -80,33 +75,14 @@ class Datagrams:
         return len(self._callers)
 
     def send(self, frame: bytes, called: bytes, peer: Peer) -> None:
-        """One datagram from the address that was called; lost when the kernel has no room, as datagrams are."""
-        info = _PKTINFO.pack(0, called, bytes(4))
-        try:
-            self._socket.sendmsg([frame], [(socket.IPPROTO_IP, _IP_PKTINFO, info)], 0, peer)
-            self.gate.counts["answers"] += 1
-        except OSError:
-            self.gate.counts["unsent"] += 1
+        """One datagram from the address that was called."""
+        raise NotImplementedError
 
-    def _hear(self) -> None:
-        most = self.gate.limits.frame
-        for _ in range(_BURST):
-            try:
-                frame, ancillary, flags, peer = self._socket.recvmsg(most, _ANCILLARY)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:  # somebody's port was unreachable; not our business
-                continue
-            called = _called(ancillary)
-            installation = None if called is None else self._addresses.find(str(IPv4Address(called)))
-            if called is None or installation is None:
-                self.gate.turn_away("not-ours", called="?" if called is None else str(IPv4Address(called)))
-            elif flags & socket.MSG_TRUNC or not _is_frame(frame):
-                self.gate.turn_away("malformed", installation=installation, length=len(frame))
-            else:
-                self._take(peer, called, installation, frame)
-
-    def _take(self, peer: Peer, called: bytes, installation: int, frame: bytes) -> None:
+    def take(self, peer: Peer, called: bytes, installation: int, frame: bytes) -> None:
+        """A datagram for a home. What is no wrapper frame is turned away."""
+        if not _is_frame(frame):
+            self.gate.turn_away("malformed", installation=installation, length=len(frame))
+            return
         key = (peer, installation)
         caller = self._callers.get(key)
         if caller is None:
@@ -134,6 +110,50 @@ class Datagrams:
             del self._callers[key]
             caller.line.close()
             self.gate.poke()
+
+
+class Datagrams(Callers):
+    """The datagram socket of an estate. `sock` is bound and does not block."""
+
+    def __init__(self, live: LiveEstate, gate: Gate, addresses: Addresses, sock: socket.socket) -> None:
+        super().__init__(live, gate)
+        self._addresses = addresses
+        self._socket = sock
+        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        self._loop.add_reader(sock.fileno(), self._hear)
+
+    def close(self) -> None:
+        """Hear nobody any more."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        super().close()
+
+    def send(self, frame: bytes, called: bytes, peer: Peer) -> None:
+        """One datagram from the address that was called; lost when the kernel has no room, as datagrams are."""
+        info = _PKTINFO.pack(0, called, bytes(4))
+        try:
+            self._socket.sendmsg([frame], [(socket.IPPROTO_IP, _IP_PKTINFO, info)], 0, peer)
+            self.gate.counts["answers"] += 1
+        except OSError:
+            self.gate.counts["unsent"] += 1
+
+    def _hear(self) -> None:
+        most = self.gate.limits.frame
+        for _ in range(_BURST):
+            try:
+                frame, ancillary, flags, peer = self._socket.recvmsg(most, _ANCILLARY)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:  # somebody's port was unreachable; not our business
+                continue
+            called = _called(ancillary)
+            installation = None if called is None else self._addresses.find(str(IPv4Address(called)))
+            if called is None or installation is None:
+                self.gate.turn_away("not-ours", called="?" if called is None else str(IPv4Address(called)))
+            elif flags & socket.MSG_TRUNC:
+                self.gate.turn_away("malformed", installation=installation, length=len(frame))
+            else:
+                self.take(peer, called, installation, frame)
 
 
 def _called(ancillary: list[tuple[int, int, bytes]]) -> bytes | None:
