@@ -23,6 +23,8 @@ from emulator.commands import AlertStorm, Command
 from emulator.dcc.auxiliary_release import FIRST_NUMBER, AuxiliarySettings
 from emulator.errors import InputError, UsageError
 from emulator.faults.fault import Fault
+from emulator.faults.link import LinkOutage
+from emulator.faults.mischief import Armed
 from emulator.fleet import alert_causes
 from emulator.fleet.estate import Estate
 from emulator.fleet.saved import Reservations, Saved
@@ -31,6 +33,7 @@ from emulator.kernel.effects import SMS, WAN, Instant, Port
 from emulator.kernel.journal import Entry
 from emulator.kernel.machine import Party
 from emulator.kernel.time import MILLISECOND, SECOND
+from emulator.link.kinds import kind as kind_named
 from emulator.shell import key_facts
 from emulator.shell.live_cell import HEADS, Ear, LiveCell, Timing
 from emulator.shell.switchboard import Line, Reply, Switchboard
@@ -97,6 +100,10 @@ class LiveEstate:
         """What was kept beside homes when their state was loaded."""
         self.beside: Callable[[int], bytes] = lambda installation: self.kept.get(installation, b"")
         """What else is to be kept of a home, in the same transaction: its runner's own, b"" for nothing."""
+        self.ways_in: dict[str, Callable[[], dict[str, Any]]] = {}
+        """Tunnels that lead here from outside, by the kind of link they belong to: how each stands."""
+        self.on_cut_over: list[Callable[[str], None]] = []
+        """Called with the new kind when the link was cut over."""
         self.sequence = 0
         """Number of the newest journal entry; they count from 1."""
         self._faults: dict[int, tuple[Fault, Instant]] = {}
@@ -219,6 +226,27 @@ class LiveEstate:
         if self._faults.pop(number, None) is not None:
             for cell in self._cells.values():
                 cell.disarm(number)
+
+    def black(self, now: Instant) -> bool:
+        """Whether the core link of every cell is black at `now`: by a fault, not by an outage of its own."""
+        outages = (
+            Armed(number, fault, since)
+            for number, (fault, since) in self._faults.items()
+            if isinstance(fault, LinkOutage) and fault.installation is None
+        )
+        return any(each.since <= now < each.until for each in outages)
+
+    def cut_over(self, kind: str) -> None:
+        """Have everything cross another kind of link from now on; nothing under way is lost. Raises InputError: there
+        is no such kind, or packets of the two cannot be told apart."""
+        from emulator.link.profile import CutOver
+
+        kind_named(kind)
+        for cell in self._cells.values():
+            cell.chain.cut_over(CutOver(self._now, kind))
+        self.link = kind
+        for each in self.on_cut_over:
+            each(kind)
 
     def _split(self, installation: int, frame: bytes, at: int, gap: Instant) -> None:
         """An answer is to come in two pieces, if it is for a client that reads a stream."""
