@@ -298,6 +298,20 @@ class HealLink(Wish):
 
 
 @dataclass(frozen=True, slots=True)
+class CutOver(Wish):
+    """Let everything cross another kind of core link from now on, at once and without loss. Tunnels from outside that
+    belong to the kind before are closed."""
+
+    kind: Annotated[str, Meta(min_length=1, max_length=32, description="a kind of link, such as mpls")] = "mpls"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus(Query):
+    """The core link: its kind, whether it is black, what crossed it and what was lost or refused; and the tunnels that
+    lead here from outside, with their security associations. Never a key."""
+
+
+@dataclass(frozen=True, slots=True)
 class Migrate(Wish):
     """Migrate the served estate, or some installations of it, as a campaign does: test, change every key, prove it,
     commission; then audit. A task whose progress and ledger can be watched.

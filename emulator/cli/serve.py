@@ -15,6 +15,7 @@ import click
 
 from emulator.cli.control_options import ControlWish, control_options
 from emulator.cli.core_release import auxiliary_settings, core_release_options
+from emulator.cli.link_options import LinkWish, link_options
 from emulator.cli.mqtt_options import BusWish, bus_options
 
 
@@ -68,6 +69,7 @@ from emulator.cli.mqtt_options import BusWish, bus_options
     show_default=True,
     help="List what clients do wrong (`smets1 ask violations`).",
 )
+@link_options
 @core_release_options
 @control_options
 @bus_options
@@ -91,9 +93,11 @@ def command(
     reset_to: str,
     control: ControlWish,
     bus: BusWish | None,
+    tunnels: LinkWish,
 ) -> None:
     """Serve an estate: COSEM wrapper over TCP and UDP, HDLC over TCP, one address for every installation;
-    and HTTP to drive it (`smets1 ask`).
+    and HTTP to drive it (`smets1 ask`). With --ike-address real VPN gateways bring up tunnels to it; what they are to
+    load, `smets1 link config` prints.
 
     Prints one JSON line when it is ready. SIGTERM and SIGINT end it cleanly: what was asked is answered and kept.
     """
@@ -128,6 +132,7 @@ def command(
             doors.push_async_callback(serving.stop)
             told, driver = await control.open(serving, doors)
             facts |= told
+            facts |= await tunnels.open(serving, doors)
             if bus is not None:
                 facts["mqtt"] = await bus.open(serving, driver, doors)
             ended = asyncio.Event()

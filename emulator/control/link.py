@@ -1,0 +1,55 @@
+"""The core link in an operator's hands: how it stands, and over to another kind. Failing and healing it are faults."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from emulator.commands import CutOver, LinkStatus
+from emulator.control.desk import Desk
+from emulator.control.faults import FaultView
+from emulator.control.registry import handles
+from emulator.faults.link import LinkOutage
+from emulator.link import kinds
+from emulator.link.profile import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """The core link. `black`: nothing crosses it now, by a fault in force; `failures` are those, past ones aside.
+    `crossed`: by direction, packets offered, lost, delivered and refused. `layers`: headers from outside in.
+    `tunnels`: those that lead here from outside, by the kind of link they belong to."""
+
+    kind: str
+    about: str
+    layers: list[str]
+    black: bool
+    failures: list[FaultView]
+    crossed: dict[str, dict[str, int]]
+    tunnels: dict[str, Any]
+
+
+@handles(LinkStatus)
+def status(desk: Desk, wish: LinkStatus) -> LinkView:
+    """Told from the gateways themselves."""
+    live = desk.live
+    kind = kinds.kind(live.link)
+    return LinkView(
+        kind.name,
+        kind.about,
+        list(kind.layers),
+        live.black(desk.pace.target()),
+        [each for each in desk.faults.all() if each.fault == LinkOutage.name],
+        {way.name.lower(): _crossed(desk, way) for way in Direction},
+        {name: told() for name, told in live.ways_in.items()},
+    )
+
+
+@handles(CutOver)
+def cut_over(desk: Desk, wish: CutOver) -> LinkView:
+    """Make before break: the other link stands before this one is left."""
+    desk.live.cut_over(wish.kind)
+    return status(desk, LinkStatus())
+
+
+def _crossed(desk: Desk, way: Direction) -> dict[str, int]:
+    ways = [cell.chain.log.ways[way] for cell in desk.live.cells.values()]
+    return {each: sum(getattr(way, each) for way in ways) for each in ("offered", "lost", "delivered", "refused")}

@@ -1,0 +1,182 @@
+"""A real VPN gateway, strongSwan's charon, brings up the tunnel to a served estate, and users behind it reach homes.
+
+Everything runs in a lab of its own: the estate in one namespace on the standard ports, charon in another with what
+`smets1 link config` prints, and users as programs in charon's namespace whose packets the tunnel takes.
+"""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from charon_kit import Charon
+from namespace_kit import Lab, Namespace
+
+pytestmark = [pytest.mark.stranger, pytest.mark.slow]
+
+OURS, THEIRS, USER = "192.0.2.1", "192.0.2.2", "10.0.0.1"
+SECRET = "correct horse battery staple"
+SMETS1 = [sys.executable, "-c", "from emulator.cli import main; main()"]
+
+READ = """
+import sys
+sys.path[:0] = [sys.argv[1]]
+import served_kit
+for host in sys.argv[3:]:
+    with served_kit.Caller(host, 4059, udp=sys.argv[2] == "udp", patience=15) as caller:
+        print(host, caller.counter(2))
+"""
+BULK = """
+import json, sys
+sys.path[:0] = [sys.argv[1]]
+import served_kit
+device = json.loads(sys.argv[3])
+from emulator.headend import services
+with served_kit.Caller(sys.argv[2], 4059, patience=15) as caller:
+    client = caller.managed(device)
+    found = [caller.talk(client, 1, device["server_sap"], client.get(services.INVOCATION_COUNTER)) for _ in range(40)]
+    assert all(type(each).__name__ != "Refused" for each in found), found[:3]
+    print(len(found))
+"""
+
+
+class Live:
+    """The estate in one namespace, charon in the other."""
+
+    def __init__(self, home: Namespace, away: Namespace, charon: Charon, ready: dict[str, Any]) -> None:
+        self.home, self.away, self.charon, self.ready = home, away, charon, ready
+
+    def smets1(self, *words: str) -> Any:
+        """A verb, run beside the estate; what it prints as JSON."""
+        environment = [f"SMETS1_URL={self.ready['http']}", f"SMETS1_TOKEN={self.ready['token']}"]
+        return json.loads(self.home.run(["env", *environment, *SMETS1, *words]).stdout)
+
+    def user(self, script: str, *words: str, check: bool = True) -> str:
+        """A program of a user behind charon."""
+        kit = str(Path(__file__).parents[1] / "shell")
+        return self.away.run([sys.executable, "-c", script, kit, *words], check=check).stdout
+
+    def ping(self, host: str = "10.128.0.0", *, patience_s: float = 1.0) -> bool:
+        words = ["ping", "-q", "-c", "1", "-W", str(patience_s), "-I", USER, host]
+        return self.away.run(words, check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def live(folder: Path, *options: str) -> Iterator[Live]:
+    key = folder / "psk"
+    key.write_text(SECRET + "\n")
+    key.chmod(0o600)
+    with Lab(folder / "lab") as lab:
+        home, away = lab.add("home"), lab.add("away")
+        lab.cable(home, OURS, away, THEIRS)
+        away.ip(f"addr add {USER}/32 dev lo", "route add 10.128.0.0/9 dev to-home src 10.0.0.1")
+        tunnel = ["--ike-address", OURS, "--remote-id", "gateway.data-centre.example", "--users", "10.0.0.0/24"]
+        serve = ["serve", "--port", "0", "--link", "ipsec", "--listen-beyond-loopback", "--psk-file", str(key)]
+        served = home.start([*SMETS1, *serve, *tunnel, *options], "served")
+        written = home.run(
+            [*SMETS1, "link", "config", *tunnel, "--write", str(folder / "conf"), "--psk-file", str(key)]
+        )
+        assert SECRET not in written.stdout
+        files = {name: (folder / "conf" / name).read_bytes() for name in ("smets1-secrets.conf",)}
+        said = (folder / "conf" / "swanctl.conf").read_text()
+        assert SECRET not in said
+        # The connections are begun by hand here, so that a test knows when.
+        charon = Charon(
+            away, said.replace("start_action = start", "start_action = none"), files=files,
+            settings="retransmit_timeout = 1.0\nretransmit_base = 1\nretransmit_tries = 4",
+        )  # fmt: skip
+        end = time.monotonic() + 60
+        while '"ready"' not in (found := home.read("served")):
+            assert time.monotonic() < end, found
+            assert served.alive(), found
+            time.sleep(0.1)
+        ready = next(json.loads(line) for line in found.splitlines() if '"ready": true' in line)
+        try:
+            yield Live(home, away, charon, ready)
+        finally:
+            charon.stop()
+            served.stop()
+        told = home.read("served")
+        assert SECRET not in told
+        assert "shell.fault" not in told, told[-3000:]
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Iterator[Live]:
+    with live(tmp_path) as found:
+        yield found
+
+
+def test_users_reach_every_home_through_the_tunnel(there: Live) -> None:
+    """Ping, a DLMS read over UDP, and one over TCP, of the first home and the last; then both SAs made anew."""
+    there.charon.initiate("hubs")
+    assert there.ping(patience_s=10)
+    hosts = ["10.128.0.0", "10.128.0.15"]
+    for transport in ("udp", "tcp"):
+        found = dict(line.split() for line in there.user(READ, transport, *hosts).splitlines())
+        assert set(found) == set(hosts)
+        assert all(int(counter) > 0 for counter in found.values())
+    status = there.smets1("link", "status")
+    tunnel = status["tunnels"]["ipsec"]
+    assert [sa["state"] for sa in tunnel["tunnels"]] == ["up"]
+    assert tunnel["tunnels"][0]["remote_id"] == "gateway.data-centre.example"
+    assert tunnel["counts"]["packet"] > 10
+    assert status["crossed"]["down"]["delivered"] > 0
+    there.charon.rekey(child="hubs")
+    there.charon.wait("outbound CHILD_SA hubs.* established")
+    assert there.ping(patience_s=10)
+    there.charon.rekey(ike="smets1")
+    there.charon.wait(r"IKE_SA smets1\[2\] rekeyed")
+    there.user(READ, "tcp", "10.128.0.7")
+    there.charon.terminate("smets1")
+    assert there.smets1("link", "status")["tunnels"]["ipsec"]["tunnels"] == []
+
+
+def test_a_managed_association_over_tcp_in_the_tunnel(there: Live) -> None:
+    """Forty reads under keys on one stream of the kernel's own TCP."""
+    there.charon.initiate("hubs")
+    devices = json.loads(
+        there.home.run([*SMETS1, "keys", "--installation", "3", "--estate", "demo-street", "--json"]).stdout
+    )["devices"]
+    device = next(each for each in devices if each["kind"] == "electricity")
+    assert there.user(BULK, "10.128.0.3", json.dumps(device)).split() == ["40"]
+
+
+def test_the_link_fails_for_six_seconds_and_comes_back(there: Live) -> None:
+    """The gateway falls silent with the link: charon finds it dead in its own time, and is back within 0.3 s after the
+    six seconds, give or take what a loaded machine takes to look."""
+    there.charon.initiate("hubs")
+    assert there.ping(patience_s=10)
+    there.smets1("link", "fail", "--seconds", "6")
+    began = time.monotonic()
+    assert not there.ping(patience_s=0.5)
+    while not there.ping(patience_s=0.2):
+        assert time.monotonic() < began + 20, there.charon.log()[-3000:]
+    assert 5.0 < time.monotonic() - began < 9.0
+
+
+def test_a_wrong_key_opens_nothing(tmp_path: Path) -> None:
+    """charon with another key is refused, and nothing of either key is told."""
+    with live(tmp_path) as there:
+        other = there.charon._folder / "smets1-secrets.conf"
+        other.write_text(other.read_text().replace("secret = 0x63", "secret = 0x64"))
+        there.charon.swanctl("--load-creds", "--clear")
+        done = there.charon.initiate("hubs", check=False)
+        assert done.returncode
+        assert "AUTH" in there.charon.log()
+        assert not there.ping(patience_s=1)
+        assert there.smets1("link", "status")["tunnels"]["ipsec"]["tunnels"] == []
+
+
+def test_cutting_over_to_mpls_closes_the_tunnel(there: Live) -> None:
+    """The other kind carries from now on; charon is told goodbye and not left to find out."""
+    there.charon.initiate("hubs")
+    assert there.ping(patience_s=10)
+    status = there.smets1("link", "cutover", "mpls")
+    assert status["kind"] == "mpls"
+    there.charon.wait("received DELETE for IKE_SA smets1")
+    assert not there.ping(patience_s=1)
