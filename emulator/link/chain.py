@@ -6,6 +6,9 @@ other end (an empty list: never). `deliver_...` is the receiving gateway, given 
 takes it apart, checks everything a gateway checks, and returns the frame with its addresses or the reason it was
 refused. Refusals are values: on this link damaged packets are everyday business.
 
+Which path carries, and with which keys, is the `course`'s affair (see `failover`); here one comparison a packet asks
+whether anything is to change.
+
 The link keeps order. Propagation is constant and no two packets of a direction arrive in the same microsecond, so
 what was offered first also arrives first, and the tunnel's replay window never has to forgive the link itself.
 
@@ -13,24 +16,25 @@ A hub's address is a base plus its installation number, unless it came back at a
 link knows about who lives where.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from emulator.codecs.codec import current
-from emulator.errors import CounterExhaustedError, EmulatorError, FrameError, ReplayError, TagError
+from emulator.errors import CounterExhaustedError, EmulatorError, FrameError, InputError, ReplayError, TagError
 from emulator.kernel.chance import draw
 from emulator.kernel.effects import Instant
-from emulator.link import datagram as datagrams
+from emulator.link.carrier import Carrier, Open
 from emulator.link.datagram import Datagram
+from emulator.link.esp_spec import SaSpec
+from emulator.link.failover import Course
 from emulator.link.kinds import kind as kind_named
 from emulator.link.log import DeliveryLog
 from emulator.link.moved import Moved
-from emulator.link.outages import Outages
-from emulator.link.profile import STANDARD, Direction, LinkProfile
-from emulator.link.stage import Leg, Reason, Refused, Stage
+from emulator.link.profile import STANDARD, CutOver, Direction, LinkProfile, PeerDeath
+from emulator.link.stage import Leg, Reason, Refused
 
 DOWN: Final = Direction.DOWN
 UP: Final = Direction.UP
@@ -60,8 +64,6 @@ class Refusal:
 
 
 Offered: TypeAlias = list[tuple[int, bytes]]
-_Seal: TypeAlias = Callable[[int, int, int, int, bytes, int], bytes | None]
-_Open: TypeAlias = Callable[[bytes], Datagram | None]
 
 
 class Recorder(Protocol):
@@ -73,6 +75,10 @@ class Recorder(Protocol):
 
     def refused(self, direction: Direction, packet: bytes, now: Instant, remark: str) -> None:
         """A packet is refused by the gateway at the other end."""
+        ...
+
+    def agreed(self, source: int, destination: int, spec: SaSpec) -> None:
+        """An association there is from now on between two gateways (IPv4 addresses as ints)."""
         ...
 
 
@@ -87,50 +93,13 @@ class Impairing(Protocol):
         ...
 
 
-class Gateways:
-    """The two ends of one direction, without anything of the link between them.
-
-    `seal` and `open` are tried first; None from one of them means that the stages are to be asked, `seal_by_stages` and
-    `open_by_stages`, which give the packet or the reason against it. Where there is no shorter way they are the same.
-    """
-
-    __slots__ = ("open", "open_by_stages", "seal", "seal_by_stages", "stages")
-
-    def __init__(self, stages: Sequence[Stage], ttl: int, lean: bool) -> None:
-        """`lean`: the fast rung, whose twins and calls make the packets of the definitions in fewer steps."""
-        self.stages = stages
-        build = datagrams.build_lean if lean else datagrams.build_through_codecs
-        parse = datagrams.parse_lean if lean else datagrams.parse_through_codecs
-        wraps = tuple(stage.wrap for stage in stages)
-        unwraps = tuple(stage.unwrap for stage in reversed(stages))
-
-        def seal_by_stages(
-            source: int, destination: int, source_port: int, destination_port: int, frame: bytes, identification: int
-        ) -> bytes:
-            packet = build(source, destination, source_port, destination_port, frame, identification, ttl)
-            for wrap in wraps:
-                packet = wrap(packet)
-            return packet
-
-        def open_by_stages(packet: bytes) -> Datagram:
-            for unwrap in unwraps:
-                packet = unwrap(packet)
-            return parse(packet)
-
-        self.seal_by_stages = seal_by_stages
-        self.open_by_stages = open_by_stages if unwraps else parse
-        whole = stages[0].whole() if lean and len(stages) == 1 else None
-        self.seal: _Seal = seal_by_stages if whole is None else whole.seal
-        self.open: _Open = self.open_by_stages if whole is None else whole.open
-
-
 class Chain:
     """One cell's core link, both directions and both ends. `now` never goes back within a direction."""
 
     __slots__ = (
-        "_arrivals", "_base", "_cosem", "_frame_max", "_gateways", "_head_end", "_loss", "_open_down", "_open_up",
-        "_propagation", "_seals", "_span", "_ways", "cell", "impaired", "kind", "log", "moved", "outages", "profile",
-        "seed", "tap",
+        "_arrivals", "_base", "_black", "_cosem", "_frame_max", "_gateways", "_head_end", "_loss", "_open_down",
+        "_open_up", "_propagation", "_seals", "_span", "_turn_at", "_ways", "cell", "course", "impaired", "kind", "log",
+        "moved", "outages", "profile", "seed", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -144,17 +113,11 @@ class Chain:
         self.tap = tap
         self.log = DeliveryLog()
         self._ways = self.log.ways
-        lean = current() == "fast"
-        stages = [[make(Leg(seed, cell, way, profile)) for make in self.kind.stages] for way in Direction]
-        self._gateways = tuple(Gateways(way, profile.ttl, lean) for way in stages)
-        self._seals = tuple(one.seal for one in self._gateways)
-        self._open_down, self._open_up = (one.open for one in self._gateways)
-        overhead = sum(stage.overhead for stage in stages[0]) + datagrams.HEADER_BYTES
-        self._frame_max = min(profile.mtu, 65_535) - overhead
-        rate = profile.outages_per_day
-        if rate is None:
-            rate = self.kind.outages_per_day
-        self.outages = Outages(seed, cell, profile.outages, rate, profile.outage_seconds)
+        if tap is not None and profile.fidelity == "pipe":
+            raise InputError("a pipe has no packets to capture; take fidelity wire")
+        self.course = Course(kind, cell, seed, profile, current() == "fast", self._agreed)
+        """Which path carries when, with which keys."""
+        self._bind()
         self._arrivals = [-1, -1]
         self._head_end = profile.head_end
         self._base = profile.hub_base
@@ -231,6 +194,22 @@ class Chain:
         self.log.delivered(1, packet, now, conversation)
         return Delivered(installation, source, source_port, destination_port, frame, destination)
 
+    def cut_over(self, cut: CutOver) -> None:
+        """Carry everything by another kind of link from an instant on. InputError: see `Course.cut_over`."""
+        self.course.cut_over(cut)
+        self._bind()
+
+    def peer_dies(self, death: PeerDeath) -> None:
+        """A gateway dies, as late as now. InputError: see `Course.die`."""
+        self.course.die(death)
+        self._bind()
+
+    def status(self, now: Instant) -> dict[str, Any]:
+        """What carries, by which associations, and what happened to it; no secrets."""
+        if now >= self._turn_at:
+            self._turn(now)
+        return self.course.status(now)
+
     def move(self, installation: int) -> int | None:
         """Have a hub come back at another address, which is returned; None when there is none left for it."""
         if self.moved is None:
@@ -245,6 +224,28 @@ class Chain:
             raise Refused("selector", f"{address:#010x} is no hub's address any more")
         return found
 
+    def _turn(self, now: Instant) -> None:
+        """Another path, other keys, or an outage to be known of."""
+        self.course.turn(now, self._arrivals[1])
+        self._bind()
+
+    def _bind(self) -> None:
+        """Take what the course says for the way of the packets to come."""
+        course = self.course
+        sending = [course.carriers[number] for number in course.sending]
+        self._gateways = tuple(one.gateways[direction] for direction, one in enumerate(sending))
+        self._seals = tuple(one.seal for one in self._gateways)
+        self._black = tuple(one.outages for one in sending)
+        self.outages = sending[0].outages
+        self._frame_max = min(self.profile.mtu, 65_535) - max(one.overhead for one in course.carriers)
+        standing = course.open
+        self._open_down, self._open_up = (_opening(standing, direction) for direction in Direction)
+        self._turn_at = course.next_at
+
+    def _agreed(self, direction: int, spec: SaSpec) -> None:
+        if self.tap is not None:
+            self.tap.agreed(*Leg(self.seed, self.cell, Direction(direction), self.profile).gateways, spec)
+
     def _offer(
         self,
         direction: int,
@@ -257,6 +258,8 @@ class Chain:
         now: Instant,
         number: int,
     ) -> Offered:
+        if now >= self._turn_at:
+            self._turn(now)
         self._ways[direction].offered += 1
         if len(frame) > self._frame_max:
             return self._lose(direction, b"", now, "too big")
@@ -273,7 +276,7 @@ class Chain:
         arrival = now + self._propagation
         if arrival <= arrivals[direction]:
             arrival = arrivals[direction] + 1
-        outages = self.outages
+        outages = self._black[direction]
         if (now < outages.clear_from or arrival > outages.clear_to) and outages.strikes(now, arrival):
             return self._lose(direction, packet, now, "outage")
         if self._loss and draw(self.seed, _LOSS[direction], installation, number) < self._loss:
@@ -294,7 +297,7 @@ class Chain:
                 self.tap.sent(Direction(1 - direction), answer, now, "from a router on the way")
         if not carried:
             return self._lose(direction, packet, now, "impairment")
-        arriving = [each for each in carried if not self.outages.strikes(now, now + each[0])]
+        arriving = [each for each in carried if not self._black[direction].strikes(now, now + each[0])]
         if not arriving:
             return self._lose(direction, packet, now, "outage")
         if self.tap is not None:
@@ -320,3 +323,17 @@ class Chain:
         if self.tap is not None:
             self.tap.refused(direction, packet, now, f"refused: {refusal.reason}: {refusal.detail}")
         return refusal
+
+
+def _opening(standing: Sequence[Carrier], direction: int) -> Open:
+    """How the receiving gateway of a direction takes a packet apart: by the path it came on, if there are several."""
+    if len(standing) == 1:
+        return standing[0].gateways[direction].open
+    by_protocol = {one.protocol: one.gateways[direction] for one in standing}
+    other = standing[0].gateways[direction]
+
+    def open_any(packet: bytes) -> Datagram:
+        gateways = by_protocol.get(packet[9] if len(packet) > 9 else None, other)
+        return gateways.open(packet) or gateways.open_by_stages(packet)
+
+    return open_any

@@ -135,6 +135,13 @@ class Tunnel:
             return Whole(self._seal_whole, self._open_whole)
         return Whole(self._sealing.seal, self._opening.open)
 
+    def present(self) -> Whole | None:
+        """`whole` without the step more: of the present associations alone, to be asked for again after a `renew`."""
+        self._bind()
+        if self._sealing is None or self._opening is None:
+            return None
+        return Whole(self._sealing.seal, self._opening.open)
+
     def _seal_whole(
         self, source: int, destination: int, source_port: int, destination_port: int, frame: bytes, identification: int
     ) -> bytes | None:

@@ -17,13 +17,17 @@ from emulator.link.stage import Leg, Stage
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind. `layers`: the headers from outside in. `outages_per_day`: the expected number, per cell; ASSUMED."""
+    """One kind. `layers`: the headers from outside in. `outages_per_day`: the expected number, per cell; ASSUMED.
+
+    `standby`: the kind that carries while this one does not; its outages are its own.
+    """
 
     name: str
     stages: tuple[Callable[[Leg], Stage], ...]
     layers: tuple[str, ...]
     outages_per_day: float
     about: str
+    standby: str | None = None
 
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
@@ -41,6 +45,22 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
                 ("IPv4", "UDP", "MPLS", "MPLS", "IPv4", "UDP"),
                 0.0,
                 "the fixed link with every router of the provider's network at work",
+            ),
+            Kind(
+                "ipsec-standby",
+                (Tunnel,),
+                ("IPv4", "ESP", "IPv4", "UDP"),
+                1.0,
+                "the temporary link, and the fixed one when it fails",
+                "mpls",
+            ),
+            Kind(
+                "mpls-standby",
+                (LabelStack,),
+                ("IPv4", "UDP", "MPLS", "MPLS", "IPv4", "UDP"),
+                0.0,
+                "the fixed link, and the temporary one when it fails",
+                "ipsec",
             ),
         )
     }

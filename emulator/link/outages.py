@@ -93,6 +93,12 @@ class Outages:
         self.clear_from, self.clear_to = clear_from, clear_to
         return False
 
+    def clear_after(self, at: Instant, span: int) -> Instant:
+        """The first instant from `at` on from which the link is clear for `span` µs."""
+        while self.strikes(at, at + span):
+            at = min(end for start, end in self._windows if at < end and (start < at + span or start <= at))
+        return at
+
     def between(self, start: Instant, end: Instant) -> list[Outage]:
         """All outages that begin in [start, end), planned and drawn, in order."""
         drawn = [outage for day in range(start // DAY, -(-end // DAY)) for outage in self.drawn(day)]

@@ -5,9 +5,14 @@ FACT: published. ASSUMED: a choice of ours where nothing is published; a user wh
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Annotated, Literal
 
+from msgspec import Meta
+
+from emulator.errors import InputError
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import MILLISECOND, SECOND
+from emulator.link.ike.settings import Timers
 
 
 class Direction(IntEnum):
@@ -31,6 +36,40 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerDeath:
+    """A gateway of the IPsec link dies at `at` with everything it knew, and is back `restart_us` later.
+
+    How long the outage is nobody says: the other end has to find out. `end`: whose gateway. ASSUMED: two seconds.
+    """
+
+    at: Instant
+    end: Literal["operator", "data-centre"] = "operator"
+    restart_us: int = 2 * SECOND
+
+    def __post_init__(self) -> None:
+        if self.restart_us < 0:
+            raise InputError(f"a gateway cannot be back {-self.restart_us} us before it dies; give 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class CutOver:
+    """From `at` on another kind of link carries everything: FACT, MPLS replaces IPsec in June 2020.
+
+    `black_us` 0 makes before it breaks: the new path stands, and what is under way on the old one is still taken for
+    `overlap_us`. Otherwise the old one is broken first and nothing is carried for so long. ASSUMED, both.
+    """
+
+    at: Instant
+    to: str = "mpls"
+    overlap_us: int = 5 * SECOND
+    black_us: int = 0
+
+    def __post_init__(self) -> None:
+        if self.overlap_us < 0 or self.black_us < 0:
+            raise InputError("a cut-over has no negative times; give overlap and gap as 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
 class LinkProfile:
     """One core link.
 
@@ -46,6 +85,13 @@ class LinkProfile:
     are these plus the cell number. ASSUMED (198.18.0.0/15, RFC 2544, never routed).
     `ttl`: of the inner packet on the link. ASSUMED: 64 less the sending gateway's hop. `outer_ttl`: of the outer one.
     `cosem_port`: FACT, IANA's dlms/cosem port.
+
+    `fidelity`: `wire`, every byte there is; or `pipe`, delays, losses and outages alone, and no captures.
+    `keying`: where the tunnel's associations come from: both gateways run IKEv2, or a static pair without it. `ike`: the
+    timers of it, and how a dead gateway is found out. `peer_deaths`: of gateways. `cut_over`: to another kind of link.
+    Of a link with a standby: `detect_us`, how soon a dead labelled path is noticed (ASSUMED: three hellos of BFD at
+    300 ms); `lead_us`, how long before a planned outage traffic is moved away (ASSUMED); `revert`, whether it goes back
+    once the first path is whole (ASSUMED).
     """
 
     propagation_us: int = 20 * MILLISECOND
@@ -62,6 +108,14 @@ class LinkProfile:
     ttl: int = 63
     outer_ttl: int = 64
     cosem_port: int = 4059
+    fidelity: Literal["wire", "pipe"] = "wire"
+    keying: Literal["ike", "static"] = "ike"
+    ike: Timers = Timers()
+    peer_deaths: tuple[PeerDeath, ...] = ()
+    cut_over: CutOver | None = None
+    detect_us: Annotated[int, Meta(ge=0)] = 900 * MILLISECOND
+    lead_us: Annotated[int, Meta(ge=0)] = SECOND
+    revert: bool = True
 
 
 STANDARD = LinkProfile()

@@ -1,12 +1,13 @@
-"""The security association database of one cell: one static pair, made from the seed.
+"""The security association database of one cell: the pair it begins with, made from the seed.
 
-Each cell has a tunnel of its own with one AES-GCM-16 association each way (RFC 4106, 128-bit key, 4-byte salt). Static
+Each cell has a tunnel of its own with one AES-GCM-16 association each way (RFC 4106, 128-bit key, 4-byte salt). By
+default both gateways agree on it by IKEv2 and renew it (`tunnel_control`). Static, the other `LinkProfile.keying`,
 means: no IKE and no rekeying, the same keys from the first packet of a run to the last. 2^32 - 1 packets a
 direction is what a sequence number without ESN gives, five hundred times what the busiest cell sends in a
 whole migration; after that the sender refuses. Keys are derived from the seed and the cell and are test keys by
 construction: whoever knows the seed of a run can read its traffic, and the capture's key file says so in the open.
 
-SPIs are made to be read: 0x51, the cell, the direction in the last bit. Values below 256 are reserved (RFC 4303 2.1).
+Static SPIs are made to be read: 0x51, the cell, the direction in the last bit. Values below 256 are reserved (RFC 4303 2.1).
 """
 
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Final
 from emulator.crypto import derive
 from emulator.link.profile import Direction, LinkProfile
 from emulator.link.stage import Leg
+from emulator.link.tunnel_control import TunnelControl
 
 _SPI_BASE: Final = 0x5100_0000
 
@@ -31,7 +33,7 @@ class Association:
 
 
 def association(leg: Leg) -> Association:
-    """The association of one cell and direction. Cells: 0 to 2^23 - 1."""
+    """The static association of one cell and direction. Cells: 0 to 2^23 - 1."""
     source, destination = leg.gateways
     name = leg.direction.name.lower()
     secret = str(leg.seed).encode()
@@ -45,8 +47,12 @@ def association(leg: Leg) -> Association:
 
 
 def pair(seed: int, cell: int, profile: LinkProfile) -> tuple[Association, Association]:
-    """Both associations of a cell: down, up."""
-    return (
-        association(Leg(seed, cell, Direction.DOWN, profile)),
-        association(Leg(seed, cell, Direction.UP, profile)),
+    """Both associations that a cell begins with: down, up."""
+    legs = [Leg(seed, cell, direction, profile) for direction in Direction]
+    if profile.keying == "static":
+        return association(legs[0]), association(legs[1])
+    first = TunnelControl(seed, cell, profile).first.specs
+    down, up = (
+        Association(spec.spi, *leg.gateways, spec.key, spec.salt) for leg, spec in zip(legs, first, strict=True)
     )
+    return down, up

@@ -24,9 +24,10 @@ from typing import BinaryIO, Final
 
 from emulator.errors import FrameError, InputError
 from emulator.kernel.effects import Instant
+from emulator.link.esp_spec import SaSpec, wireshark_line
 from emulator.link.kinds import kind as kind_named
 from emulator.link.profile import STANDARD, Direction, LinkProfile
-from emulator.link.sad import Association, pair
+from emulator.link.sad import Association
 
 _SECTION: Final = 0x0A0D0D0A
 _INTERFACE: Final = 1
@@ -65,14 +66,20 @@ def _part(path: Path, cell: int) -> Path:
     return path.with_name(f".{path.name}.cell-{cell:06d}.part")
 
 
+def _key_part(path: Path, cell: int) -> Path:
+    return path.with_name(f".{path.name}.cell-{cell:06d}.keys.part")
+
+
 class Tap:
     """One cell's part of the capture `path`. Packets must come in time order."""
 
-    __slots__ = ("_file", "_path", "packets")
+    __slots__ = ("_cell", "_file", "_keys", "_path", "packets")
 
     def __init__(self, path: Path, cell: int) -> None:
         """All methods raise InputError when the place cannot be written."""
         self._path = path
+        self._cell = cell
+        self._keys: list[str] = []
         with _told(path):
             self._file: BinaryIO = _part(path, cell).open("wb", buffering=_BUFFER)
         self.packets = 0
@@ -85,10 +92,15 @@ class Tap:
         """A packet is refused by the gateway at the other end."""
         self._write(1 - direction, _INBOUND, packet, now, remark)
 
+    def agreed(self, source: int, destination: int, spec: SaSpec) -> None:
+        """An association of the tunnel: what Wireshark opens its packets with."""
+        self._keys.append(f"{wireshark_line(spec, dotted(source), dotted(destination))}\n")
+
     def close(self) -> None:
         """The cell is done. Closing twice is harmless."""
         with _told(self._path):
             self._file.close()
+            _key_part(self._path, self._cell).write_text("".join(self._keys), "utf-8")
 
     def _write(self, interface: int, way: int, packet: bytes, now: Instant, remark: str) -> None:
         options = _option(_FLAGS, way.to_bytes(4, "little"))
@@ -109,7 +121,7 @@ def finish(path: Path, kind: str, seed: int, cells: Sequence[int], profile: Link
     temporary = path.with_name(f".{path.name}.part")
     try:
         with _told(path):
-            _write_keys(path, kind, seed, cells, profile)
+            _write_keys(path, cells)
             packets = _write_merged(path, temporary, kind, seed, cells)
             temporary.replace(path)
     finally:
@@ -118,12 +130,12 @@ def finish(path: Path, kind: str, seed: int, cells: Sequence[int], profile: Link
     return packets
 
 
-def _write_keys(path: Path, kind: str, seed: int, cells: Sequence[int], profile: LinkProfile) -> None:
+def _write_keys(path: Path, cells: Sequence[int]) -> None:
     keys = keys_directory(path)
     keys.mkdir(exist_ok=True)
     _replace(keys / "preferences", _PREFERENCES.encode())
-    associations = [one for cell in cells for one in pair(seed, cell, profile)] if kind == "ipsec" else []
-    _replace(keys / "esp_sa", "".join(f"{esp_sa_line(one)}\n" for one in associations).encode())
+    parts = [_key_part(path, cell) for cell in sorted(cells)]
+    _replace(keys / "esp_sa", b"".join(part.read_bytes() for part in parts if part.exists()))
 
 
 def _write_merged(path: Path, temporary: Path, kind: str, seed: int, cells: Sequence[int]) -> int:
@@ -141,6 +153,7 @@ def abandon(path: Path, cells: Sequence[int]) -> None:
     """Remove the parts of these cells. Those that are not there are no error."""
     for cell in cells:
         _part(path, cell).unlink(missing_ok=True)
+        _key_part(path, cell).unlink(missing_ok=True)
 
 
 def keys_directory(path: Path) -> Path:

@@ -7,7 +7,7 @@ from emulator.codecs.udp import UDP_FRAME
 from emulator.crypto.choice import backend
 from emulator.crypto.esp_suites import SUITES, suite
 from emulator.errors import FrameError, ReplayError, TagError, UsageError
-from emulator.link.chain import Gateways
+from emulator.link.carrier import Gateways
 from emulator.link.datagram import build_through_codecs
 from emulator.link.esp import Tunnel, static
 from emulator.link.esp_end import EspEnd

@@ -11,6 +11,8 @@ from emulator.link.profile import LinkProfile, Outage
 
 NOON = 18_300 * DAY + DAY // 2
 PROPAGATION = LinkProfile().propagation_us
+ALONE = [kind.name for kind in KINDS.values() if kind.standby is None]
+"""The kinds whose outages are the service's."""
 
 
 def test_an_outage_lasts_six_seconds() -> None:
@@ -24,7 +26,7 @@ def test_an_outage_lasts_six_seconds() -> None:
 def test_what_is_on_the_link_during_an_outage_is_lost_both_ways_and_nothing_else() -> None:
     """Offered inside, or in flight at the start: lost. Arrived by the start, or offered at the end: through."""
     start, end = NOON, NOON + 6 * SECOND
-    for kind in KINDS:
+    for kind in ALONE:
         chain = Chain(kind, 0, 1, LinkProfile(outages=(Outage(NOON),), outages_per_day=0.0))
         cases = [
             (start - PROPAGATION - 1, True),
@@ -85,7 +87,7 @@ def test_the_rate_is_the_mean_and_cells_have_their_own_luck() -> None:
 
 def test_by_default_ipsec_has_outages_and_mpls_has_none() -> None:
     """The fixed link is there to be rid of them: a packet an hour for twenty days, outages stretched to an hour."""
-    for kind in KINDS:
+    for kind in ALONE:
         chain = Chain(kind, 0, 1, LinkProfile(outage_seconds=3600))
         for number in range(20 * 24):
             chain.offer_down(1, 4059, 4059, b"", NOON + number * HOUR, number)

@@ -73,7 +73,7 @@ def record(path: Path, kind: str, cells: range) -> list[tuple[int, int, bytes]]:
     return sent
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS.values() if kind.standby is None])
 def test_cells_merge_in_time_order_with_everything_that_left_a_gateway(tmp_path: Path, kind: str) -> None:
     """Three cells, one file: every packet sent, by time and then by cell, from the interface of its gateway; a lost one
     and (ipsec) a refused one carry their reason."""
@@ -120,7 +120,7 @@ def test_a_damaged_part_is_refused_and_no_capture_appears(tmp_path: Path) -> Non
     """A part that was cut or overwritten is found by its blocks; nothing but the keys is left."""
     path = tmp_path / "run.pcapng"
     record(path, "ipsec", range(1))
-    (part,) = tmp_path.iterdir()
+    (part,) = (file for file in tmp_path.iterdir() if not file.name.endswith(".keys.part"))
     whole = part.read_bytes()
     for damaged in (whole[:-1], whole[:5], b"\xff" * 64, whole + bytes(3)):
         part.write_bytes(damaged)

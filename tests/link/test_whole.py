@@ -16,7 +16,8 @@ from emulator.crypto.choice import backend, native_fault
 from emulator.crypto.esp_sa import Sa, SaState
 from emulator.errors import EmulatorError, FrameError
 from emulator.kernel.time import DAY
-from emulator.link.chain import Chain, Delivered, Gateways, Refusal
+from emulator.link.carrier import Gateways
+from emulator.link.chain import Chain, Delivered, Refusal
 from emulator.link.datagram import build_lean
 from emulator.link.esp import Tunnel
 from emulator.link.profile import Direction, LinkProfile
@@ -26,8 +27,8 @@ from emulator.link.stage import Leg
 NOON = 18_300 * DAY + DAY // 2
 HEAD_END = 0x0A000001
 HUB = 0x0A800005
-QUIET = LinkProfile(outages_per_day=0.0)
-WIDE = LinkProfile(outages_per_day=0.0, mtu=65_535)
+QUIET = LinkProfile(outages_per_day=0.0, keying="static")
+WIDE = LinkProfile(outages_per_day=0.0, keying="static", mtu=65_535)
 SEED, CELL = 1, 3
 
 in_bulk = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
