@@ -34,6 +34,7 @@ from emulator.kernel.journal import Entry
 from emulator.kernel.machine import Party
 from emulator.kernel.time import MILLISECOND, SECOND
 from emulator.link.kinds import kind as kind_named
+from emulator.link.profile import CutOver
 from emulator.shell import key_facts
 from emulator.shell.live_cell import HEADS, Ear, LiveCell, Timing
 from emulator.shell.switchboard import Line, Reply, Switchboard
@@ -103,7 +104,7 @@ class LiveEstate:
         self.ways_in: dict[str, Callable[[], dict[str, Any]]] = {}
         """Tunnels that lead here from outside, by the kind of link they belong to: how each stands."""
         self.on_cut_over: list[Callable[[str], None]] = []
-        """Called with the new kind when the link was cut over."""
+        """Called with the new kind when the link is cut over, while the old one still carries."""
         self.sequence = 0
         """Number of the newest journal entry; they count from 1."""
         self._faults: dict[int, tuple[Fault, Instant]] = {}
@@ -239,14 +240,12 @@ class LiveEstate:
     def cut_over(self, kind: str) -> None:
         """Have everything cross another kind of link from now on; nothing under way is lost. Raises InputError: there
         is no such kind, or packets of the two cannot be told apart."""
-        from emulator.link.profile import CutOver
-
         kind_named(kind)
         for cell in self._cells.values():
             cell.chain.cut_over(CutOver(self._now, kind))
-        self.link = kind
         for each in self.on_cut_over:
             each(kind)
+        self.link = kind
 
     def _split(self, installation: int, frame: bytes, at: int, gap: Instant) -> None:
         """An answer is to come in two pieces, if it is for a client that reads a stream."""

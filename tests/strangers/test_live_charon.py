@@ -140,10 +140,10 @@ def test_a_managed_association_over_tcp_in_the_tunnel(there: Live) -> None:
     """Forty reads under keys on one stream of the kernel's own TCP."""
     there.charon.initiate("hubs")
     devices = json.loads(
-        there.home.run([*SMETS1, "keys", "--installation", "3", "--estate", "demo-street", "--json"]).stdout
+        there.home.run([*SMETS1, "keys", "--installation", "6", "--estate", "demo-street", "--json"]).stdout
     )["devices"]
     device = next(each for each in devices if each["kind"] == "electricity")
-    assert there.user(BULK, "10.128.0.3", json.dumps(device)).split() == ["40"]
+    assert there.user(BULK, "10.128.0.6", json.dumps(device)).split() == ["40"]
 
 
 def test_the_link_fails_for_six_seconds_and_comes_back(there: Live) -> None:
