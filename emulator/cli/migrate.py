@@ -31,7 +31,9 @@ from emulator.errors import InputError
     help="Processes. The outcome does not depend on it.  [default: one a core]",
 )
 @click.option(
-    "--link", type=click.Choice(["plain", "ipsec", "mpls", "mpls-l3vpn"]), help="Kind of link.  [default: the estate's]"
+    "--link",
+    type=click.Choice(["plain", "ipsec", "mpls", "mpls-l3vpn", "ipsec-standby", "mpls-standby"]),
+    help="Kind of link.  [default: the estate's]",
 )
 @click.option(
     "--fault",

@@ -14,7 +14,7 @@ import click
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of everything.  [default: the estate's]")
 @click.option(
     "--link",
-    type=click.Choice(["plain", "ipsec", "mpls", "mpls-l3vpn"]),
+    type=click.Choice(["plain", "ipsec", "mpls", "mpls-l3vpn", "ipsec-standby", "mpls-standby"]),
     default="ipsec",
     show_default=True,
     help="Kind of link.",

@@ -160,7 +160,7 @@ class Alerts(_Strict, frozen=True, kw_only=True):
 class Link(_Strict, frozen=True, kw_only=True):
     """The link's default kind and its planned outages."""
 
-    kind: Literal["plain", "ipsec", "mpls", "mpls-l3vpn"] = "ipsec"
+    kind: Literal["plain", "ipsec", "mpls", "mpls-l3vpn", "ipsec-standby", "mpls-standby"] = "ipsec"
     outages: tuple[Outage, ...] = ()
 
     def windows(self, start: Instant) -> tuple[tuple[Instant, Instant], ...]:

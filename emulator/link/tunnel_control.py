@@ -121,7 +121,7 @@ class TunnelControl:
         """A gateway dies; both are played out until the tunnel stands again. `heard`: see `last_heard`."""
         back = death.at + death.restart_us
         end = 1 if death.end == "operator" else 0
-        memory, _ = self._quiet(max(self.last_heard(heard, death.at), self._settled), f"death {self.deaths}")
+        memory, _ = self._quiet(self._last(heard, death.at), f"death {self.deaths}")
         gone = memory.peers[end].address.ip
 
         def path(sent: Transmit, now: Instant) -> list[tuple[int, bytes]]:
@@ -144,7 +144,7 @@ class TunnelControl:
 
     def black(self, start: Instant, stop: Instant, heard: Instant) -> Recovery:
         """The path carries nothing from `start` until `stop`, and nobody was told."""
-        memory, _ = self._quiet(max(self.last_heard(heard, start), self._settled), f"black {start}")
+        memory, _ = self._quiet(self._last(heard, start), f"black {start}")
 
         def path(sent: Transmit, now: Instant) -> list[tuple[int, bytes]]:
             arrival = now + memory.delay
@@ -177,6 +177,13 @@ class TunnelControl:
             secret = str(self.seed).encode()
             stream = b"".join(derive.keys(secret, 4, "link.ike.occasion", self.cell, f"{name} {occasion}"))
             peer.chance = Chance(stream, name)
+
+    def _last(self, heard: Instant, failing: Instant) -> Instant:
+        """From when to play a failure: when the gateways believe that they last heard each other."""
+        last = self.last_heard(heard, failing)
+        if last == heard:
+            last -= last % self.profile.clock_us  # a packet: remembered by a coarser clock than an answer
+        return max(last, self._settled)
 
     def _quiet(self, at: Instant, occasion: str) -> tuple[Memory, IkePeer]:
         """Nothing was wrong up to `at`: both heard each other just now."""

@@ -145,18 +145,42 @@ class Outage(Strict, frozen=True, kw_only=True):
     seconds: Annotated[int, Meta(ge=1, le=86_400)] = 6
 
 
-class LinkUse(Strict, frozen=True, kw_only=True):
-    """The link: its kind and outages (the estate's if left out), and settings of the core link and the air by their
-    names there."""
+class PeerDeath(Strict, frozen=True, kw_only=True):
+    """A gateway of the IPsec link dies at `at` on day `day` and is back after `restart_s`; how long the outage is comes
+    of the link's `core.ike` timers."""
 
-    kind: Literal["plain", "ipsec", "mpls", "mpls-l3vpn"] | None = None
+    day: Annotated[int, Meta(ge=0)] = 0
+    at: time
+    end: Literal["operator", "data-centre"] = "operator"
+    restart_s: Annotated[float, Meta(ge=0, le=86_400)] = 2
+
+
+class CutOver(Strict, frozen=True, kw_only=True):
+    """From `at` on day `day` on the link is of another kind. `black_s`: nothing is carried for so long; 0: the new one
+    is made before the old one is broken."""
+
+    day: Annotated[int, Meta(ge=0)] = 0
+    at: time
+    to: Literal["ipsec", "mpls", "mpls-l3vpn"] = "mpls"
+    black_s: Annotated[float, Meta(ge=0, le=86_400)] = 0
+
+
+class LinkUse(Strict, frozen=True, kw_only=True):
+    """The link: its kind and outages (the estate's if left out), deaths of its gateways, a cut-over to another kind, and
+    settings of the core link and the air by their names there."""
+
+    kind: Literal["plain", "ipsec", "mpls", "mpls-l3vpn", "ipsec-standby", "mpls-standby"] | None = None
     outages: tuple[Outage, ...] | None = None
+    peer_deaths: tuple[PeerDeath, ...] = ()
+    cut_over: CutOver | None = None
     core: dict[str, Any] = field(default_factory=dict)
     air: dict[str, Any] = field(default_factory=dict)
 
 
 AIR_FIELDS = tuple(AirProfile.__dataclass_fields__)
-CORE_FIELDS = tuple(name for name in LinkProfile.__dataclass_fields__ if name != "outages")
+CORE_FIELDS = tuple(
+    name for name in LinkProfile.__dataclass_fields__ if name not in ("outages", "peer_deaths", "cut_over")
+)
 
 
 # What must come of it

@@ -28,7 +28,7 @@ from emulator.kernel.journal import combined_digest
 from emulator.kernel.machine import Party
 from emulator.kernel.time import DAY, HOUR, MINUTE, SECOND
 from emulator.link.air import AirProfile
-from emulator.link.profile import LinkProfile, Outage
+from emulator.link.profile import CutOver, LinkProfile, Outage, PeerDeath
 from emulator.oracle.audit import Examination
 from emulator.scenario import checks_table
 from emulator.scenario.cell_run import ScenarioCell
@@ -37,6 +37,7 @@ from emulator.scenario.faultlist import Planned
 from emulator.scenario.reading import Read
 from emulator.scenario.report import Cost, Report
 from emulator.scenario.scenario import Campaign, Evening, Harm, Migrate, Oracle, Pass, Requests, Rotate, Step
+from emulator.scenario.scenario import CutOver as CutOverUse
 from emulator.scenario.settings import laid_over
 from emulator.scenario.wishes import ROTATE, Job, command_of
 
@@ -62,13 +63,26 @@ def host_options(read: Read, estate: Estate, journal: str | None) -> HostOptions
     only = read.scenario.estate.only
     return HostOptions(
         link=use.kind or estate.recipe.link.kind,
-        profile=replace(laid_over(LinkProfile(), use.core, f"{read.where}: link.core"), outages=outages),
+        profile=replace(
+            laid_over(LinkProfile(), use.core, f"{read.where}: link.core"),
+            outages=outages,
+            peer_deaths=tuple(
+                PeerDeath(estate.start + each.day * DAY + of_day(each.at), each.end, round(each.restart_s * SECOND))
+                for each in use.peer_deaths
+            ),
+            cut_over=None if use.cut_over is None else _cut_over(use.cut_over, estate.start),
+        ),
         air=laid_over(AirProfile(), use.air, f"{read.where}: link.air"),
         settings=first_settings(read),
         only=None if only is None else frozenset(only),
         journal=journal,
         checks=(),
     )
+
+
+def _cut_over(use: CutOverUse, start: Instant) -> CutOver:
+    at = start + use.day * DAY + of_day(use.at)
+    return CutOver(at, use.to, black_us=round(use.black_s * SECOND))
 
 
 def first_settings(read: Read) -> CampaignSettings:
