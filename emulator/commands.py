@@ -298,6 +298,14 @@ class HealLink(Wish):
 
 
 @dataclass(frozen=True, slots=True)
+class KillGateway(Wish):
+    """The operator's gateway of the IPsec link dies with everything it knew, and is back after `seconds` without it:
+    the other end has to find out. Where real gateways have tunnels to here it is theirs that dies."""
+
+    seconds: Annotated[float, Meta(ge=0, le=86_400, description="seconds")] = 2
+
+
+@dataclass(frozen=True, slots=True)
 class CutOver(Wish):
     """Let everything cross another kind of core link from now on, at once and without loss. Tunnels from outside that
     belong to the kind before are closed."""

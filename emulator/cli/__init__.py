@@ -26,7 +26,7 @@ VERBS: Final = {
     "state": "export, import and show the state an estate was left in",
     "serve": "serve an estate on real sockets",
     "ask": "ask a running server: every command as a verb",
-    "link": "the core link: what a real gateway loads; status, fail, heal, cutover",
+    "link": "the core link: what a real gateway loads; status, fail, heal, kill, cutover",
     "keys": "print the keys and addresses of an installation's devices",
     "faults": "list the faults that can be put in force, with their fields",
     "decode": "show any frame as a tree, decrypted when given keys",

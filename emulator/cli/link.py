@@ -1,7 +1,7 @@
 """`smets1 link`: the core link of a running server, and what the gateway at its other end is to be told.
 
-`config` needs no server: it prints what a real gateway loads. `status`, `fail`, `heal` and `cutover` ask a running
-server, and are the commands LinkStatus, FailLink, HealLink and CutOver of every other door.
+`config` needs no server: it prints what a real gateway loads. `status`, `fail`, `heal`, `kill` and `cutover` ask a
+running server, and are the commands LinkStatus, FailLink, HealLink, KillGateway and CutOver of every other door.
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import Any, Final
 import click
 
 from emulator.cli.ask import _carry_out
-from emulator.cli.link_options import GATEWAY
-from emulator.commands import Command, CutOver, FailLink, HealLink, LinkStatus
+from emulator.cli.link_options import GATEWAY, timers
+from emulator.commands import Command, CutOver, FailLink, HealLink, KillGateway, LinkStatus
 from emulator.control import names
 from emulator.errors import InputError
 
@@ -31,7 +31,7 @@ _SERVER = (
 )
 
 
-@click.group(short_help="the core link: what a real gateway loads; status, fail, heal, cutover")
+@click.group(short_help="the core link: what a real gateway loads; status, fail, heal, kill, cutover")
 def command() -> None:
     """The core link of a running server, and the configuration of the real gateway at its other end."""
 
@@ -58,6 +58,12 @@ _asked(
     "Have the link black, from now on, for so many virtual seconds: gateways fall silent too.",
 )
 _asked("heal", HealLink, [], "End every failure of the link that was asked for.")
+_asked(
+    "kill",
+    KillGateway,
+    [click.Option(["--seconds"], type=click.FloatRange(0), default=2.0, show_default=True)],
+    "Have the IPsec gateway die with all it knew, and be back after so many seconds: its peers have to find out.",
+)
 _asked(
     "cutover",
     CutOver,
@@ -99,6 +105,8 @@ def config(
     natt_port: int,
     local_id: str,
     remote_id: str,
+    dpd_delay: float,
+    retransmit: float,
     users: str,
     mpls_address: str | None,
     mpls_port: int,
@@ -125,7 +133,7 @@ def config(
     if 0 in (ike_port, natt_port):
         raise InputError("a peer has to be told which ports; the ready line of `smets1 serve` names them")
     ends = peer_config.Ends(ike_address or "127.0.0.1", ike_port, natt_port, local_id, remote_id, users, homes)
-    text = peer_config.strongswan(ends)
+    text = peer_config.strongswan(ends, timers(dpd_delay, retransmit))
     if folder is None:
         click.echo(text, nl=False)
         return

@@ -12,6 +12,7 @@ import click
 from emulator.errors import InputError
 
 if TYPE_CHECKING:
+    from emulator.link.ike.settings import Timers
     from emulator.shell.serving import Serving
 
 _PORT = click.IntRange(0, 65_535)
@@ -22,6 +23,20 @@ GATEWAY = (
     click.option("--natt-port", type=_PORT, default=4500, show_default=True, help="UDP, IKE and ESP; 0: any."),
     click.option("--local-id", default="hubs.operator.example", show_default=True, help="Who the gateway says it is."),
     click.option("--remote-id", default="", help="Whom it lets in.  [default: whoever holds the key]"),
+    click.option(
+        "--dpd-delay",
+        type=click.FloatRange(0, 86_400),
+        default=1.0,
+        show_default=True,
+        help="Seconds of silence after which a gateway asks whether the other lives; 0: never.",
+    ),
+    click.option(
+        "--retransmit",
+        type=click.FloatRange(0.1, 600),
+        default=1.0,
+        show_default=True,
+        help="Seconds between repetitions of a request. Four of them without an answer: the peer is dead.",
+    ),
     click.option("--users", default="10.0.0.0/9", show_default=True, help="Network behind the other gateway."),
     click.option("--mpls-address", help="An edge router at this address: MPLS in UDP (RFC 7510)."),
     click.option("--mpls-port", type=_PORT, default=6635, show_default=True, help="UDP; 0: any."),
@@ -38,6 +53,14 @@ _SECRET = click.option(
 _TUN = click.option("--tun", metavar="NAME", help="Make a TUN device whose other end is the estate; wants privilege.")
 
 
+def timers(dpd_delay: float, retransmit: float) -> "Timers":
+    """The shipped profile with these times, in seconds."""
+    from emulator.kernel.time import SECOND
+    from emulator.link.ike.settings import Timers
+
+    return Timers(dpd_delay=round(dpd_delay * SECOND), retransmit=round(retransmit * SECOND))
+
+
 @dataclass(frozen=True, slots=True)
 class LinkWish:
     """The tunnels that were asked for."""
@@ -47,6 +70,8 @@ class LinkWish:
     natt_port: int
     local_id: str
     remote_id: str
+    dpd_delay: float
+    retransmit: float
     users: str
     mpls_address: str | None
     mpls_port: int
@@ -77,11 +102,19 @@ class LinkWish:
 
             secret, place = read_secret(self.psk_file), outer.place(self.ike_address, beyond)
             ipsec = IpsecSettings(
-                secret, self.ike_address, self.ike_port, self.natt_port, self.local_id, self.remote_id, self.users
+                secret,
+                self.ike_address,
+                self.ike_port,
+                self.natt_port,
+                self.local_id,
+                self.remote_id,
+                self.users,
+                timers(self.dpd_delay, self.retransmit),
             )
             gateway = IpsecGateway(live, gate, ipsec, place, outer.carries(live, "ipsec", now))
             doors.callback(gateway.stop)
             live.ways_in["ipsec"] = gateway.status
+            live.on_death.append(gateway.die)
             live.on_cut_over.append(lambda kind: None if kind.startswith("ipsec") else gateway.end())
             facts["ipsec"] = gateway.facts()
         if self.mpls_address is not None:

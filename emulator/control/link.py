@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from emulator.commands import CutOver, LinkStatus
+from emulator.commands import CutOver, KillGateway, LinkStatus
 from emulator.control.desk import Desk
 from emulator.control.faults import FaultView
 from emulator.control.registry import handles
@@ -41,6 +41,13 @@ def status(desk: Desk, wish: LinkStatus) -> LinkView:
         {way.name.lower(): _crossed(desk, way) for way in Direction},
         {name: told() for name, told in live.ways_in.items()},
     )
+
+
+@handles(KillGateway)
+def kill(desk: Desk, wish: KillGateway) -> LinkView:
+    """At once, and without a word to anybody."""
+    desk.live.kill_gateway(wish.seconds)
+    return status(desk, LinkStatus())
 
 
 @handles(CutOver)

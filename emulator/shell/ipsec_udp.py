@@ -118,13 +118,9 @@ class IpsecGateway:
             natt = bound(address, settings.natt_port, "IKE and ESP in UDP")
             self.ike_port, self.natt_port = ike.getsockname()[1], natt.getsockname()[1]
             self.address = str(address)
-            self.peer = IkePeer(
-                "operator",
-                (connection,),
-                secrets.token_bytes(32),
-                Address(int(address), self.ike_port),
-                natt_port=self.natt_port,
-            )
+            self._here = Address(int(address), self.ike_port)
+            self._connection = connection
+            self.peer = self._born()
             self.hosts = InnerHosts(live, gate, self._out, profile=profile)
         except BaseException:
             ike.close()
@@ -135,6 +131,7 @@ class IpsecGateway:
         """By the inbound SPI of a child; a child and what replaces it share one."""
         self._heard_on: OrderedDict[int, EspEnd] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
+        self._back_at = 0.0
         for port, sock in self._sockets.items():
             self._loop.add_reader(sock.fileno(), self._hear, sock, Address(int(address), port))
 
@@ -152,6 +149,20 @@ class IpsecGateway:
         """Close the tunnels there are: the link goes another way from now on."""
         self._do(self.peer.terminate(CONNECTION, self._now()))
         self._arm()
+
+    def die(self, seconds: float) -> None:
+        """Lose everything there is to know, without a word, and come back after so many real seconds."""
+        self.peer = self._born()
+        self._ends.clear()
+        self._heard_on.clear()
+        self._back_at = self._loop.time() + seconds
+        self._log("link.gateway-died", back_in_s=seconds)
+
+    def _born(self) -> IkePeer:
+        return IkePeer("operator", (self._connection,), secrets.token_bytes(32), self._here, natt_port=self.natt_port)
+
+    def _deaf(self) -> bool:
+        return not self._carries() or self._loop.time() < self._back_at
 
     def facts(self) -> dict[str, Any]:
         """What a peer's administrator has to know."""
@@ -172,7 +183,7 @@ class IpsecGateway:
             esp += end.counts
         return {
             **self.facts(),
-            "carries": self._carries(),
+            "carries": not self._deaf(),
             "tunnels": self.peer.status(),
             "half_open": len(self.peer.half_open),
             "users": len(self._heard_on),
@@ -191,7 +202,7 @@ class IpsecGateway:
                 break
             except OSError:  # somebody's port was unreachable; not our business
                 continue
-            if not self._carries():
+            if self._deaf():
                 self.counts["black"] += 1
                 continue
             source = Address(int(IPv4Address(host)), port)
@@ -243,7 +254,7 @@ class IpsecGateway:
         self.counts["no tunnel"] += 1
 
     def _transmit(self, port: int, payload: bytes, remote: Address) -> None:
-        if not self._carries():
+        if self._deaf():
             self.counts["black"] += 1
             return
         try:

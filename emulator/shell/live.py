@@ -34,7 +34,7 @@ from emulator.kernel.journal import Entry
 from emulator.kernel.machine import Party
 from emulator.kernel.time import MILLISECOND, SECOND
 from emulator.link.kinds import kind as kind_named
-from emulator.link.profile import CutOver
+from emulator.link.profile import CutOver, PeerDeath
 from emulator.shell import key_facts
 from emulator.shell.live_cell import HEADS, Ear, LiveCell, Timing
 from emulator.shell.switchboard import Line, Reply, Switchboard
@@ -105,6 +105,8 @@ class LiveEstate:
         """Tunnels that lead here from outside, by the kind of link they belong to: how each stands."""
         self.on_cut_over: list[Callable[[str], None]] = []
         """Called with the new kind when the link is cut over, while the old one still carries."""
+        self.on_death: list[Callable[[float], None]] = []
+        """Gateways of tunnels from outside: each dies when it is called, for so many seconds."""
         self.sequence = 0
         """Number of the newest journal entry; they count from 1."""
         self._faults: dict[int, tuple[Fault, Instant]] = {}
@@ -236,6 +238,16 @@ class LiveEstate:
             if isinstance(fault, LinkOutage) and fault.installation is None
         )
         return any(each.since <= now < each.until for each in outages)
+
+    def kill_gateway(self, seconds: float) -> None:
+        """The operator's gateway dies, and is back after `seconds`. Raises InputError: the link has none."""
+        if not self.link.startswith("ipsec"):
+            raise InputError(f"a link of kind {self.link} has no IPsec gateway that could die")
+        for each in self.on_death:
+            each(seconds)
+        if not self.on_death:
+            for cell in self._cells.values():
+                cell.chain.peer_dies(PeerDeath(self._now, restart_us=round(seconds * SECOND)))
 
     def cut_over(self, kind: str) -> None:
         """Have everything cross another kind of link from now on; nothing under way is lost. Raises InputError: there

@@ -60,7 +60,7 @@ connections {{
     version = 2
     remote_addrs = {ends.address}{port}
     proposals = {_IKE}
-    dpd_delay = {timers.dpd_delay // _SECOND}s
+    dpd_delay = {timers.dpd_delay / _SECOND:g}s
     rekey_time = {timers.rekey_ike // _SECOND}s
     keyingtries = 0
     local {{

@@ -17,7 +17,7 @@ from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
 from emulator.codecs.mpls import MPLS, MPLS_FRAME, Label
 from emulator.codecs.udp import UDP, UDP_FRAME
 from emulator.codecs.wrapper import WRAPPER, Wrapper
-from emulator.commands import FailLink, HealLink
+from emulator.commands import FailLink, HealLink, KillGateway
 from emulator.control.desk import Desk
 from emulator.control.dispatch import Order, carry_out
 from emulator.dlms.client import Client
@@ -264,6 +264,26 @@ def test_a_failure_that_is_over_is_over() -> None:
         assert here.live.black(here.pace.target())
         here.pace.step_to(here.live.now + 6_000_000)
         assert not here.live.black(here.pace.target())
+
+    played(scene)
+
+
+def test_a_gateway_that_died_knows_nothing_and_its_peer_finds_out() -> None:
+    """It says no word; the peer asks, is not answered, gives up in its own time, and may come again."""
+
+    async def scene(here: Scene) -> None:
+        with peer(here, "one.example", "10.0.0.1") as one, peer(here, "two.example", "10.0.0.2") as two:
+            await one.connect()
+            here.live.on_death.append(here.gateway.die)
+            carry_out(Desk(here.live, here.pace), Order(KillGateway(seconds=0.2)))
+            assert here.gateway.status()["tunnels"] == []
+            one.ask()
+            with pytest.raises(TimeoutError):
+                await one.answer(0.25)
+            assert one.downs == []
+            await two.connect()
+            two.ask()
+            await two.answer()
 
     played(scene)
 
