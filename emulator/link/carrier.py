@@ -135,4 +135,3 @@ class Carrier:
 
     def _way(self, way: Direction) -> Leg:
         return Leg(self._leg.seed, self._leg.cell, way, self._leg.profile)
-

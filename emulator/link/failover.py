@@ -55,13 +55,13 @@ class Course:
         self._made = 0
         self._final = False
         self._keys = keys
-        self.carriers: list[Carrier] = [self._carrier(kind, profile.outages)]
+        self.carriers: list[Carrier] = [self._carrier(kind, first=True)]
         self.sending = [_FIRST, _FIRST]
         """By direction: which carrier the sending gateway uses."""
         self.told: list[tuple[Instant, str]] = []
         """What happened, for people: failures, recoveries and switches, with their instants."""
         if self.kind.standby is not None:
-            self.carriers.append(self._carrier(self.kind.standby, ()))
+            self.carriers.append(self._carrier(self.kind.standby))
             self._enter(0, "day", None)
         if profile.cut_over is not None:
             self.cut_over(profile.cut_over)
@@ -129,8 +129,8 @@ class Course:
         """Carry everything by another kind from an instant on. InputError: its packets cannot be told apart."""
         found = [number for number, one in enumerate(self.carriers) if one.name == cut.to]
         if not found:
-            made = self._carrier(cut.to, ())
-            if any(one.protocol == made.protocol for one in self.carriers) or made.protocol is None:
+            made = self._carrier(cut.to)
+            if any(one.protocol in (None, made.protocol) for one in self.carriers) or made.protocol is None:
                 others = "ipsec to mpls or mpls-l3vpn, or one of these to ipsec"
                 raise InputError(f"a {self.kind.name} link cannot be cut over to {cut.to}: {others}")
             made.standing = False
@@ -264,12 +264,13 @@ class Course:
             self._control = TunnelControl(self._seed, self._cell, self.profile)
         return self._control
 
-    def _carrier(self, name: str, planned: tuple[Outage, ...]) -> Carrier:
+    def _carrier(self, name: str, first: bool = False) -> Carrier:
         kind, profile = kind_named(name), self.profile
+        planned: tuple[Outage, ...] = profile.outages if first else ()
         if kind.standby is not None and self.kind is not kind:
             raise InputError(f"{name} has a standby of its own and is no part of another link; choose ipsec or mpls")
         rate = profile.outages_per_day
-        if rate is None or planned is not profile.outages:
+        if rate is None or not first:  # what a profile says of outages is about the first path
             rate = kind.outages_per_day
         outages = Outages(self._seed, self._cell, planned, rate, profile.outage_seconds)
         carrier = Carrier(kind, Leg(self._seed, self._cell, Direction.DOWN, profile), outages, self._lean)
@@ -282,4 +283,3 @@ class Course:
             if spec is not None:
                 self._keys(direction, spec)
         return carrier
-

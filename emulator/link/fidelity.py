@@ -93,9 +93,7 @@ class Interop:
         number: int,
     ) -> "Offered":
         """As `Chain.offer_up`; always empty."""
-        offered = self.link.offer_up(
-            installation, destination_ip, source_port, destination_port, frame, now, number
-        )
+        offered = self.link.offer_up(installation, destination_ip, source_port, destination_port, frame, now, number)
         return self._hand_out(Direction.UP, offered, now)
 
     def deliver_down(self, packet: bytes, now: Instant) -> "Delivered | Refusal":

@@ -87,9 +87,10 @@ class LinkProfile:
     `cosem_port`: FACT, IANA's dlms/cosem port.
 
     `fidelity`: `wire`, every byte there is; or `pipe`, delays, losses and outages alone, and no captures.
-    `keying`: where the tunnel's associations come from: both gateways run IKEv2, or a static pair without it. `ike`: the
-    timers of it, and how a dead gateway is found out. `clock_us`: how finely a gateway remembers when it last took a
-    packet (ASSUMED: whole seconds, strongSwan's clock for it). `peer_deaths`: of gateways. `cut_over`: to another kind of link.
+    `keying`: where the tunnel's associations come from: both gateways run IKEv2, or a static pair without it. `ike`:
+    the timers of it, and how a dead gateway is found out. `clock_us`: how finely a gateway remembers when it last took
+    a packet (ASSUMED: whole seconds, strongSwan's clock for it). `peer_deaths`: of gateways. `cut_over`: to another
+    kind of link.
     Of a link with a standby: `detect_us`, how soon a dead labelled path is noticed (ASSUMED: three hellos of BFD at
     300 ms); `lead_us`, how long before a planned outage traffic is moved away (ASSUMED); `revert`, whether it goes back
     once the first path is whole (ASSUMED).

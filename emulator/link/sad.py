@@ -7,7 +7,8 @@ direction is what a sequence number without ESN gives, five hundred times what t
 whole migration; after that the sender refuses. Keys are derived from the seed and the cell and are test keys by
 construction: whoever knows the seed of a run can read its traffic, and the capture's key file says so in the open.
 
-Static SPIs are made to be read: 0x51, the cell, the direction in the last bit. Values below 256 are reserved (RFC 4303 2.1).
+Static SPIs are made to be read: 0x51, the cell, the direction in the last bit. Values below 256 are reserved (RFC 4303
+2.1).
 """
 
 from dataclasses import dataclass, field

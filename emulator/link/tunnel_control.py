@@ -14,7 +14,7 @@ What goes wrong is played out with every datagram and timer, by the same two sta
 until the tunnel stands again: `die` (a gateway loses all it knew), `black` (the path carries nothing).
 
 ASSUMED: the data centre's gateway sets the tunnel up, renews it, and asks whether the other one lives, which answers
-and asks nothing (strongSwan's default for a responder). During an outage of announced length both hold on to what they have
+and asks nothing (strongSwan's default for a responder). During an outage of stated length both hold on to what they have
 (FACT: six seconds), and a renewal that is due waits for its end.
 """
 

@@ -257,6 +257,10 @@ class ScenarioCell(CellCampaign):
             verdict = Verdict(row["verdict"])
             homes[home] = HomeEnd(home, verdict, CAUSE_NAMES[row["cause"]], row["attempts"], audited)
         counts = dict(self.cell.journal.counts)
+        for way in self.cell.chain.log.ways:  # the link has a log of its own, not notes
+            for cause, lost in way.lost_by.items():
+                kind = f"link.lost.{cause.replace(' ', '-')}"
+                counts[kind] = counts.get(kind, 0) + lost
         alerts = self._alerts()
         return Moment(homes, counts, self.cell.mischief.fired, self._done, list(self._failed), alerts)
 

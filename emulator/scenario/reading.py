@@ -226,6 +226,12 @@ def _problems(scenario: Scenario, faults: tuple[Planned, ...], estate: Estate) -
             yield f"faults[{at}].installation: no installation {home}; the last is {last}"
     yield from _unfit(LinkProfile(), scenario.link.core, "link.core")
     yield from _unfit(AirProfile(), scenario.link.air, "link.air")
+    kind = scenario.link.kind or estate.recipe.link.kind
+    if scenario.link.peer_deaths and kind in ("plain", "mpls", "mpls-l3vpn"):
+        yield f"link.peer_deaths: a link of kind {kind} has no IPsec gateway that could die; choose kind ipsec"
+    cut = scenario.link.cut_over
+    if cut is not None and (kind == "plain" or kind.startswith("mpls") != (cut.to == "ipsec")):
+        yield f"link.cut_over: from {kind} to {cut.to} is none; choose ipsec to mpls, or mpls to ipsec"
     for index, check in enumerate(scenario.checks):
         yield from _check_problems(check, f"checks[{index}]", faults)
 

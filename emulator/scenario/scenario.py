@@ -166,8 +166,8 @@ class CutOver(Strict, frozen=True, kw_only=True):
 
 
 class LinkUse(Strict, frozen=True, kw_only=True):
-    """The link: its kind and outages (the estate's if left out), deaths of its gateways, a cut-over to another kind, and
-    settings of the core link and the air by their names there."""
+    """The link: its kind and outages (the estate's if left out), deaths of its gateways, a cut-over to another kind,
+    and settings of the core link and the air by their names there."""
 
     kind: Literal["plain", "ipsec", "mpls", "mpls-l3vpn", "ipsec-standby", "mpls-standby"] | None = None
     outages: tuple[Outage, ...] | None = None
@@ -215,7 +215,8 @@ class Fired(Check, frozen=True, kw_only=True, tag="fired"):
 
 
 class Notes(Check, frozen=True, kw_only=True, tag="notes"):
-    """How many notes of a kind the journal holds; "relay." takes all that begin so."""
+    """How many notes of a kind the journal holds; "relay." takes all that begin so. Packets that the core link lost are
+    counted as notes of the kinds "link.lost.outage", "link.lost.loss" and so on (in virtual time)."""
 
     kind: Kind
     count: Count

@@ -130,6 +130,8 @@ def unfit(read: Read) -> list[str]:
     scenario = read.scenario
     if scenario.link.core or scenario.link.air:
         found.append("link.core, link.air: a served estate has its own")
+    if scenario.link.peer_deaths or scenario.link.cut_over:
+        found.append("link.peer_deaths, link.cut_over: a served estate is asked by hand, with `smets1 link`")
     campaigns: list[tuple[str, Step]] = [(f"campaigns[{at}]", step) for at, step in enumerate(scenario.campaigns)]
     if scenario.healing is not None:
         campaigns.append(("healing.campaign", scenario.healing.campaign))
