@@ -167,13 +167,17 @@ def test_a_managed_association_over_tcp_in_the_tunnel(there: Live) -> None:
     assert there.user(BULK, "10.128.0.6", json.dumps(device)).split() == ["40"]
 
 
-def test_a_dead_gateway_costs_five_to_six_seconds(there: Live) -> None:
-    """It loses all it knew; charon finds out by the profile it was given, and brings the tunnel up again."""
+def test_a_dead_gateway_costs_what_the_profile_says(there: Live) -> None:
+    """It lost all it knew; charon finds out by the profile it was given, and brings the tunnel up again.
+
+    Five waits of a second, and what is left of the one second of silence before them. charon reckons that silence in
+    whole seconds from timers of its own, so it takes up to one more than the 5 to 6 s of an exact clock.
+    """
     there.charon.initiate("hubs")
     assert there.ping(patience_s=10)
     with there.watched(14) as gap:
         there.smets1("link", "kill", "--seconds", "2")
-    assert 5.0 - LATE_S <= gap() <= 6.0 + LATE_S, there.charon.log()[-3000:]
+    assert 5.0 - LATE_S <= gap() <= 6.0 + 1.0 + LATE_S, there.charon.log()[-3000:]
 
 
 def test_a_planned_outage_costs_six_seconds(tmp_path: Path) -> None:
