@@ -11,7 +11,8 @@ from emulator.crypto.esp_sa import SaBase, SaState, associate
 from emulator.crypto.esp_suites import EspSuite, suite
 
 if TYPE_CHECKING:
-    from emulator.link.ike.effects import Negotiated
+    from emulator.link.ike.effects import Keys, Negotiated
+    from emulator.link.ike.suites import Suite
 
 _IPV4: Final = 20
 _UDP: Final = 8
@@ -40,14 +41,15 @@ class SaSpec:
 
 def of_negotiated(child: "Negotiated") -> tuple[SaSpec, SaSpec]:
     """What IKE agreed on: (outbound, inbound)."""
-    name = child.suite.encryption.name
-    if child.suite.integrity is not None:
-        name += f"-{child.suite.integrity.name}"
-    out, into = child.outbound, child.inbound
-    return (
-        SaSpec(child.spi_out, name, out.encryption, out.salt, out.integrity, child.esn),
-        SaSpec(child.spi_in, name, into.encryption, into.salt, into.integrity, child.esn),
-    )
+    return spec_of(child.spi_out, child.suite, child.outbound), spec_of(child.spi_in, child.suite, child.inbound)
+
+
+def spec_of(spi: int, agreed: "Suite", keys: "Keys") -> SaSpec:
+    """One direction, of an ESP suite as IKE names it and its keys."""
+    name = agreed.encryption.name
+    if agreed.integrity is not None:
+        name += f"-{agreed.integrity.name}"
+    return SaSpec(spi, name, keys.encryption, keys.salt, keys.integrity, agreed.esn)
 
 
 def inner_mtu(name: str, mtu: int, *, encap: bool = False, tunnel: bool = True) -> int:

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from emulator.errors import InputError
 from emulator.kernel.effects import Instant
-from emulator.kernel.time import MILLISECOND, SECOND
+from emulator.kernel.time import DAY, MILLISECOND, SECOND
 from emulator.link.ike.settings import Timers
 
 
@@ -112,7 +112,7 @@ class LinkProfile:
     cosem_port: int = 4059
     fidelity: Literal["wire", "pipe"] = "wire"
     keying: Literal["ike", "static"] = "ike"
-    ike: Timers = Timers()
+    ike: Timers = Timers(rekey_ike=DAY)
     clock_us: Annotated[int, Meta(ge=1)] = SECOND
     peer_deaths: tuple[PeerDeath, ...] = ()
     cut_over: CutOver | None = None

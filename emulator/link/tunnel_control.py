@@ -6,16 +6,17 @@ out in advance, and neither costs an event:
 * *Dead-peer detection* of a sound, silent tunnel is a cycle: a question after `dpd_delay` of silence, its answer a
   round trip later. When the peer was last heard is a remainder (`last_heard`), asked for only before a gateway dies.
 * *Renewals* fall due at fixed instants, the multiples of their age less a keyed part (`Timers.rekey_spread`). Which
-  generation of keys is in force at an instant is a division. The exchange itself is run by both state machines when the
-  first packet after it crosses; generations in which nothing crossed are never made. So that their keys do not depend
-  on who slept when, the chance of each generation is keyed by its number.
+  generation of keys is in force at an instant is a division. What an undisturbed exchange comes to is known: two
+  nonces, two SPIs, and the key schedule over them, from chance that is keyed by the generation's number. So the keys
+  are those that both state machines would have agreed on, to the bit, and a generation in which nothing crossed is
+  never made. The IKE SA's own renewals, which are few, make each its keys from the last one's, and are run.
 
 What goes wrong is played out with every datagram and timer, by the same two state machines, from the last sign of life
 until the tunnel stands again: `die` (a gateway loses all it knew), `black` (the path carries nothing).
 
 ASSUMED: the data centre's gateway sets the tunnel up, renews it, and asks whether the other one lives, which answers
-and asks nothing (strongSwan's default for a responder). During an outage of stated length both hold on to what they have
-(FACT: six seconds), and a renewal that is due waits for its end.
+and asks nothing (strongSwan's default for a responder). During an outage of stated length both hold on to what they
+have (FACT: six seconds), and a renewal that is due waits for its end.
 """
 
 from dataclasses import replace
@@ -26,9 +27,10 @@ from emulator.errors import InputError
 from emulator.kernel.chance import draw
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import DAY, SECOND
-from emulator.link.esp_spec import SaSpec, of_negotiated
+from emulator.link.esp_spec import SaSpec, of_negotiated, spec_of
 from emulator.link.ike.chance import Chance
-from emulator.link.ike.effects import ChildDown, ChildUp, IkeDown, Transmit
+from emulator.link.ike.effects import ChildUp, IkeDown, Transmit
+from emulator.link.ike.keys import child_keys
 from emulator.link.ike.memory import Memory
 from emulator.link.ike.pair import CONNECTION, DATA_CENTRE, OPERATOR, gateways
 from emulator.link.ike.peer import IkePeer
@@ -38,6 +40,8 @@ FOREVER: Final = 1 << 62
 _ENDS: Final = (DATA_CENTRE, OPERATOR)
 _TRIPS: Final = 4
 """One-way trips of a renewal: question, answer, the old one's deletion, its answer. A set-up takes as many."""
+_NONCE: Final = 32
+_LEAST_SPI: Final = 256
 
 
 class Agreed(NamedTuple):
@@ -104,16 +108,25 @@ class TunnelControl:
         return heard + (now - heard) // cycle * cycle
 
     def renew(self, generation: int, begin: Instant) -> Agreed:
-        """Make a generation's keys: the exchange begins at `begin` and meets a sound path."""
+        """A generation's keys, for an exchange that begins at `begin` and meets a sound path.
+
+        The data centre seals with them when the answer is there, the operator when the old ones are deleted.
+        """
         self._renew_ike(begin)
-        memory, down = self._quiet(begin, f"child {generation}")
-        (old,) = memory.children[DATA_CENTRE]
-        memory.do(down, down.rekey_child(old, begin))
-        memory.run(begin + _TRIPS * memory.delay)
-        self._settled = memory.now
-        at = self._at(ChildUp, DATA_CENTRE), self._at(ChildDown, OPERATOR)
-        memory.said.clear()
-        return Agreed(at, self._specs())
+        ike = next(sa for sa in self._memory.peers[0].sas.values() if sa.state == "up")
+        assert ike.suite is not None
+        assert ike.keys is not None
+        nonces, spis = b"", []
+        for name in _ENDS:
+            chance = self._chance(name, f"child {generation}")
+            nonces += chance.take(_NONCE)
+            spis.append(chance.number(4))
+            while spis[-1] < _LEAST_SPI:
+                spis[-1] = chance.number(4)
+        suite = next(iter(ike.children.values())).negotiated.suite
+        down, up = child_keys(ike.suite, ike.keys.d, b"", nonces, suite)
+        at = begin + 2 * self.profile.propagation_us, begin + 3 * self.profile.propagation_us
+        return Agreed(at, (spec_of(spis[1], suite, down), spec_of(spis[0], suite, up)))
 
     # When it is not
 
@@ -174,9 +187,12 @@ class TunnelControl:
     def _fresh(self, peers: "tuple[IkePeer, ...] | list[IkePeer]", occasion: str) -> None:
         """Chance of an occasion's own."""
         for peer, name in zip(peers, _ENDS, strict=True):
-            secret = str(self.seed).encode()
-            stream = b"".join(derive.keys(secret, 4, "link.ike.occasion", self.cell, f"{name} {occasion}"))
-            peer.chance = Chance(stream, name)
+            peer.chance = self._chance(name, occasion)
+
+    def _chance(self, name: str, occasion: str) -> Chance:
+        secret = str(self.seed).encode()
+        stream = derive.keys(secret, 2, "link.ike.occasion", self.cell, f"{name} {occasion}")
+        return Chance(b"".join(stream), name)
 
     def _last(self, heard: Instant, failing: Instant) -> Instant:
         """From when to play a failure: when the gateways believe that they last heard each other."""

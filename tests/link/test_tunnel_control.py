@@ -7,6 +7,7 @@ import pytest
 from emulator.codecs import codec
 from emulator.kernel.time import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from emulator.link.chain import Chain, Delivered, Refusal
+from emulator.link.ike.effects import ChildDown, ChildUp
 from emulator.link.ike.settings import Timers
 from emulator.link.profile import LinkProfile, Outage, PeerDeath
 from emulator.link.tunnel_control import TunnelControl
@@ -99,6 +100,27 @@ def test_a_renewal_that_falls_into_an_outage_waits_for_its_end() -> None:
     assert carry(chain, end, 2) == before
     after = carry(chain, end + 4 * QUIET.propagation_us, 3)
     assert not set(before) & set(after)
+
+
+def test_the_keys_are_those_that_the_exchange_would_make() -> None:
+    """CREATE_CHILD_SA played out by both state machines, message by message, gives the same keys, SPIs and instants; so
+    it does after the IKE SA itself was renewed."""
+    for age in (0, 2 * HOUR):
+        played, told = (TunnelControl(5, 2, replace(QUIET, ike=Timers(rekey_ike=age))) for _ in range(2))
+        first = told.generation(NOON)
+        for generation in range(first, first + 5):
+            begin = told.due(generation)
+            agreed = told.renew(generation, begin)
+            played._renew_ike(begin)
+            memory, down = played._quiet(begin, f"child {generation}")
+            (old,) = memory.children["data-centre"]
+            memory.said.clear()
+            memory.do(down, down.rekey_child(old, begin))
+            memory.run(begin + 4 * QUIET.propagation_us)
+            assert played._specs() == agreed.specs
+            said = [(at, name) for at, name, effect in memory.said if type(effect) in (ChildUp, ChildDown)]
+            assert said[1] == (agreed.at[0], "data-centre")
+            assert said[2] == (agreed.at[1], "operator")
 
 
 def test_static_keys_are_never_renewed_and_no_gateway_speaks() -> None:
