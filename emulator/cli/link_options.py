@@ -116,7 +116,7 @@ class LinkWish:
             live.ways_in["ipsec"] = gateway.status
             live.on_death.append(gateway.die)
             live.on_cut_over.append(lambda kind: None if kind.startswith("ipsec") else gateway.end())
-            facts["ipsec"] = gateway.facts()
+            facts["ipsec"] = {**gateway.facts(), "carries": live.link.startswith("ipsec")}
         if self.mpls_address is not None:
             from emulator.shell.mpls_udp import MplsEdge, MplsSettings
 
@@ -125,7 +125,7 @@ class LinkWish:
             edge = MplsEdge(live, gate, mpls, place, outer.carries(live, "mpls", now))
             doors.callback(edge.stop)
             live.ways_in["mpls"] = edge.status
-            facts["mpls"] = edge.facts()
+            facts["mpls"] = {**edge.facts(), "carries": live.link.startswith("mpls")}
         if self.tun is not None:
             from emulator.shell.tun import TunDoor
 

@@ -48,7 +48,9 @@ from emulator.cli.mqtt_options import BusWish, bus_options
     help="Virtual seconds a second; 0: the clock stands.",
 )
 @click.option(
-    "--link", type=click.Choice(["plain", "ipsec", "mpls", "mpls-l3vpn"]), help="Kind of link.  [default: the estate's]"
+    "--link",
+    type=click.Choice(["plain", "ipsec", "mpls", "mpls-l3vpn", "ipsec-standby", "mpls-standby"]),
+    help="Kind of link.  [default: the estate's]",
 )
 @click.option("--state", help="Folder (or postgresql:// address) that keeps what happens.  [default: nothing is kept]")
 @click.option(

@@ -1,7 +1,7 @@
 """The core link in an operator's hands: how it stands, and over to another kind. Failing and healing it are faults."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from emulator.commands import CutOver, KillGateway, LinkStatus
 from emulator.control.desk import Desk
@@ -11,12 +11,15 @@ from emulator.faults.link import LinkOutage
 from emulator.link import kinds
 from emulator.link.profile import Direction
 
+_CELLS: Final = 8
+
 
 @dataclass(frozen=True, slots=True)
 class LinkView:
     """The core link. `black`: nothing crosses it now, by a fault in force; `failures` are those, past ones aside.
-    `crossed`: by direction, packets offered, lost, delivered and refused. `layers`: headers from outside in.
-    `tunnels`: those that lead here from outside, by the kind of link they belong to."""
+    `crossed`: by direction, packets offered, lost, delivered and refused. `layers`: headers from outside in. `cells`:
+    of the first few that were touched, by which path each direction goes, with which associations, and what happened to
+    the paths. `tunnels`: those that lead here from outside, by the kind of link they belong to."""
 
     kind: str
     about: str
@@ -24,6 +27,7 @@ class LinkView:
     black: bool
     failures: list[FaultView]
     crossed: dict[str, dict[str, int]]
+    cells: dict[str, Any]
     tunnels: dict[str, Any]
 
 
@@ -39,6 +43,7 @@ def status(desk: Desk, wish: LinkStatus) -> LinkView:
         live.black(desk.pace.target()),
         [each for each in desk.faults.all() if each.fault == LinkOutage.name],
         {way.name.lower(): _crossed(desk, way) for way in Direction},
+        {str(number): cell.chain.status(live.now) for number, cell in list(live.cells.items())[:_CELLS]},
         {name: told() for name, told in live.ways_in.items()},
     )
 

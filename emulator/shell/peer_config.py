@@ -4,19 +4,23 @@ Both files of strongSwan have one syntax and ignore each other's sections, so on
 key is never in it: it stands in a file of its own that is included, and which `secrets` writes for its owner alone.
 """
 
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Final
 
-from emulator.link.ike.settings import Secret, Timers
+from emulator.errors import InputError
+from emulator.link.ike.settings import Secret, Timers, network
 from emulator.link.mpls.encapsulation import UDP_PORT
 from emulator.link.profile import STANDARD, LinkProfile
 from emulator.shell.inner import HubAddresses
 from emulator.shell.mpls_udp import label_pairs
+from emulator.shell.tun import DEVICE
 
 SECRETS: Final = "smets1-secrets.conf"
 """Name of the file with the key, beside the configuration."""
 
+_NAME: Final = re.compile(r"^([A-Za-z0-9._-]+(@[A-Za-z0-9._-]+)?)?$", re.ASCII)
 _SECOND: Final = 1_000_000
 _IKE: Final = "aes256gcm16-prfsha256-x25519,aes128gcm16-prfsha256-ecp256,aes256-sha256-modp2048"
 _ESP: Final = "aes256gcm16,aes128gcm16,chacha20poly1305,aes256-sha256"
@@ -25,7 +29,7 @@ _ESP: Final = "aes256gcm16,aes128gcm16,chacha20poly1305,aes256-sha256"
 @dataclass(frozen=True, slots=True)
 class Ends:
     """Both gateways as the peer's administrator sees them: ours is the remote one. `users`: the network behind theirs;
-    `remote_id`: theirs, "": to be chosen."""
+    `remote_id`: theirs, "": to be chosen. InputError: a name, address or network that no configuration can hold."""
 
     address: str
     ike_port: int
@@ -35,6 +39,13 @@ class Ends:
     users: str
     installations: int
     profile: LinkProfile = STANDARD
+
+    def __post_init__(self) -> None:
+        network(self.address)
+        network(self.users)
+        for name in (self.local_id, self.remote_id):
+            if not _NAME.match(name):
+                raise InputError(f"{name!r} is no identity; use letters, digits, dots, hyphens and at most one @")
 
     @property
     def homes(self) -> HubAddresses:
@@ -117,7 +128,9 @@ def secrets(ends: Ends, secret: Secret) -> str:
 def label_tables(
     address: str, port: int, peer: str, installations: int, users: str, profile: LinkProfile = STANDARD
 ) -> str:
-    """The other edge router, as the static label tables of `link.mpls.static`."""
+    """The other edge router, as the static label tables of `link.mpls.static`. InputError: no address, no network."""
+    for text in (address, peer, users):
+        network(text)
     homes = HubAddresses(installations, profile)
     (down_transport, down_vpn), (_, up_vpn) = label_pairs(profile)
     note = f"# It listens on UDP port {port} instead of RFC 7510's.\n" if port != UDP_PORT else ""
@@ -150,7 +163,10 @@ vrf = "smart-metering"
 
 
 def tun(name: str, installations: int, users: str, profile: LinkProfile = STANDARD) -> str:
-    """Commands that lead a kernel's packets to the device."""
+    """Commands that lead a kernel's packets to the device. InputError: that is no name of one."""
+    if not DEVICE.match(name):
+        raise InputError(f"{name!r} is no name of a device; use at most 15 letters and digits")
+    network(users)
     homes = HubAddresses(installations, profile)
     return f"""# Home 0 is at {homes.of(0)}, home n at that + n. Users are within {users}.
 ip link set {name} up mtu 1400

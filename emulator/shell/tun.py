@@ -22,7 +22,8 @@ from emulator.shell.outer import BURST, LONGEST
 
 _TUNSETIFF: Final = 0x400454CA
 _TUN_WITHOUT_INFO: Final = 0x1001
-_NAME: Final = re.compile(r"^[A-Za-z0-9._-]{1,15}$")
+DEVICE: Final = re.compile(r"^[A-Za-z0-9._-]{1,15}$")
+"""What a device may be called."""
 
 
 class TunDoor:
@@ -37,7 +38,7 @@ class TunDoor:
         *,
         profile: LinkProfile = STANDARD,
     ) -> None:
-        if not _NAME.match(name):
+        if not DEVICE.match(name):
             raise InputError(f"{name!r} is no name of a device; use at most 15 letters and digits, like smets1")
         self.name = name
         self.counts: Counter[str] = Counter()

@@ -119,6 +119,10 @@ def test_half_a_wish_is_refused(key: Path, tmp_path: Path) -> None:
         (["link", "config", "--write", str(tmp_path / "conf")], "--psk-file"),
         (["link", "config", "--peer", "tun", "--psk-file", str(key)], "strongswan has one"),
         (["link", "config", "--peer", "labels", "--mpls-peer-port", "7"], "6635"),
+        (["link", "config", "--local-id", "a }\nsecrets {"], "no identity"),
+        (["link", "config", "--users", "all"], "no IPv4 network"),
+        (["link", "config", "--peer", "labels", "--mpls-peer", "here"], "no IPv4 network"),
+        (["link", "config", "--peer", "tun", "--device", "a b"], "no name of a device"),
         (["link", "status"], "--url"),
     ):
         done = run(*words, SMETS1_URL="", SMETS1_TOKEN="") if words[1] == "status" else run(*words)
@@ -180,5 +184,7 @@ def test_a_server_is_asked_to_fail_heal_and_cut_over(street: Any) -> None:
     assert not after["tunnels"]["ipsec"]["carries"]
     with kit.Caller("127.1.0.1", street.port, udp=True) as caller:
         assert caller.counter(2) >= counter, "homes are reached over the other link"
+    assert {(each["down"], each["up"]) for each in asked(street, "status")["cells"].values()} == {("mpls", "mpls")}
+    assert run("link", "kill", SMETS1_URL=street.ready["http"], SMETS1_TOKEN=street.ready["token"]).exit_code
     crossed = asked(street, "status")["crossed"]
     assert crossed["down"]["delivered"] == crossed["down"]["offered"] > before["crossed"]["down"]["offered"]
