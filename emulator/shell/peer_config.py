@@ -56,8 +56,9 @@ def strongswan(ends: Ends, timers: Timers | None = None) -> str:
     """swanctl.conf and strongswan.conf in one. The timers are the shipped profile's, which make the six seconds."""
     timers, homes, last = timers or Timers(), ends.homes, ends.installations - 1
     port = ""
-    if (ends.ike_port, ends.natt_port) != (500, 4500):  # with a port of its own charon speaks IKE and ESP there at once
-        port = f"\n    remote_port = {ends.natt_port}"
+    if (ends.ike_port, ends.natt_port) != (500, 4500):
+        # charon moves from 500 to 4500 and to no other port. From a port other than 500 it speaks as on 4500 at once.
+        port = f"\n    local_port = 4500\n    remote_port = {ends.natt_port}"
     theirs = ends.remote_id or "gateway.data-centre.example"
     return f"""# strongSwan, both files in one: load it as swanctl.conf (swanctl --load-all --file THIS) and name it as
 # STRONGSWAN_CONF, or copy the sections. Each file ignores the sections of the other.

@@ -17,7 +17,7 @@ from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
 from emulator.codecs.mpls import MPLS_FRAME
 from emulator.codecs.udp import UDP_FRAME
 from emulator.link.ike.suites import ESP, IKE, offers
-from emulator.link.mpls.lsr import Send
+from emulator.link.mpls.drops import Dropped
 from emulator.link.mpls.static import load
 from emulator.shell.mpls_udp import label_pairs
 
@@ -88,7 +88,7 @@ def test_strongswan_is_told_everything_but_the_key() -> None:
 
 
 def test_other_ports_are_told_and_any_port_is_not() -> None:
-    assert "remote_port = 14500" in run("link", "config", "--ike-port", "1500", "--natt-port", "14500").stdout
+    assert "local_port = 4500\n    remote_port = 14500" in run("link", "config", "--ike-port", "1500", "--natt-port", "14500").stdout
     done = run("link", "config", "--natt-port", "0")
     assert "which ports" in str(done.exception)
 
@@ -138,8 +138,9 @@ def test_the_label_tables_load_and_lead_to_the_gate(tmp_path: Path) -> None:
     file.write_text(text)
     router = load(file).routers["data-centre"]
     packet = IPV4_FRAME.build(IPv4(0x0A000001, 0x0A800003, 17, 1, 64, bytes(8)))
-    (sent,) = router.forward(packet, "users", 0)
-    assert isinstance(sent, Send)
+    outcome = router.forward(packet, "users", 0)
+    assert not isinstance(outcome, Dropped)
+    (sent,) = outcome
     outside = IPV4_FRAME.parse(sent.frame)
     datagram = UDP_FRAME.parse(outside.payload)
     assert (outside.destination, datagram.destination_port) == (0xC0000201, 6635)

@@ -86,7 +86,7 @@ class Live:
 
 
 @contextlib.contextmanager
-def live(folder: Path, *, patient: bool = False) -> Iterator[Live]:
+def live(folder: Path, *, patient: bool = False, ports: tuple[str, ...] = ()) -> Iterator[Live]:
     key = folder / "psk"
     key.write_text(SECRET + "\n")
     key.chmod(0o600)
@@ -96,6 +96,7 @@ def live(folder: Path, *, patient: bool = False) -> Iterator[Live]:
         away.ip(f"addr add {USER}/32 dev lo", "route add 10.128.0.0/9 dev to-home src 10.0.0.1")
         tunnel = ["--ike-address", OURS, "--remote-id", "gateway.data-centre.example", "--users", "10.0.0.0/24"]
         tunnel += ["--dpd-delay", "30"] if patient else []
+        tunnel += ports
         serve = ["serve", "--port", "0", "--link", "ipsec", "--listen-beyond-loopback", "--psk-file", str(key)]
         served = home.start([*SMETS1, *serve, *tunnel], "served")
         written = home.run(
@@ -155,6 +156,15 @@ def test_users_reach_every_home_through_the_tunnel(there: Live) -> None:
     there.user(READ, "tcp", "10.128.0.7")
     there.charon.terminate("smets1")
     assert there.smets1("link", "status")["tunnels"]["ipsec"]["tunnels"] == []
+
+
+def test_ports_that_need_no_privilege(tmp_path: Path) -> None:
+    """charon goes straight to the port for both, as it is told."""
+    with live(tmp_path, ports=("--ike-port", "1500", "--natt-port", "14500")) as there:
+        there.charon.initiate("hubs")
+        assert there.ping(patience_s=10)
+        there.user(READ, "udp", "10.128.0.1")
+        assert there.charon.sas()["smets1"]["remote-port"] == "14500"
 
 
 def test_a_managed_association_over_tcp_in_the_tunnel(there: Live) -> None:
