@@ -4,6 +4,7 @@ charon runs in a namespace of its own with its userland ESP; we hold the wire to
 blocking driver turns datagrams and the clock into calls of `IkePeer`, opens what comes as ESP and answers pings.
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -336,7 +337,13 @@ def test_another_group_is_asked_for(tmp_path: Path, begins: str) -> None:
 def test_cookies(tmp_path: Path, begins: str) -> None:
     """Either end under load asks for a cookie and gets it."""
     limits = Limits(cookies_from=0) if begins == "charon" else None
-    with meeting(tmp_path, settings="cookie_threshold = 0\n  cookie_threshold_ip = 0", limits=limits) as met:
+    with meeting(tmp_path, settings="cookie_threshold = 1\n  cookie_threshold_ip = 1", limits=limits) as met:
+        if begins == "we":  # one set-up left half-open is what charon takes for load here
+            stray = IkePeer("stray", [ours()], b"stray", Address(US + 7, 500))
+            (first,) = stray.initiate("link", now())
+            assert isinstance(first, Transmit)
+            met.ours.udp.send(str(IPv4Address(US + 7)), 500, THEIRS, 500, first.payload)
+            met.charon.wait("sending packet")
         begin(met, begins)
         met.charon.wait(r"N\(COOKIE\)")
         met.ping()
@@ -441,6 +448,6 @@ def test_charon_is_not_troubled_by_anything_of_ours(tmp_path: Path) -> None:
         met.ours.wait(IkeDown)
         met.ours.do("rekey_child", met.child().spi_in)
         met.ours.wait(ChildDown)
-        for complaint in ("malformed", "verification failed", "parsing", "invalid HASH", "could not decrypt"):
-            assert complaint not in met.charon.log().replace("parsing rule", "").replace("parsing body", "")[:0] or True
+        complaint = "verification failed|integrity check|could not decrypt|invalid payload|unable to parse|malformed"
+        assert not re.search(complaint, met.charon.log(), re.IGNORECASE)
         assert not [note for note in met.ours.of(Note) if note.kind in ("ike.malformed", "ike.refused")]
