@@ -288,7 +288,7 @@ def test_a_limit_of_data_or_time_cuts_or_hangs() -> None:
 def test_corruption_spares_what_it_is_told_to_spare() -> None:
     short = carried(model("corrupt", probability=1.0, bits=4, first=20), [bytes(20)])
     assert short == [[(0, bytes(20))]]
-    ((fate,),) = [fates for fates in carried(model("corrupt", probability=1.0, bits=9_999, first=8), [bytes(10)])]
+    ((fate,),) = carried(model("corrupt", probability=1.0, bits=9_999, first=8), [bytes(10)])
     assert fate[1] == bytes(8) + b"\xff\xff"
 
 
