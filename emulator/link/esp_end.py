@@ -129,7 +129,8 @@ class EspEnd:
         remote: Sequence[Selector] = ANYTHING,
     ) -> None:
         """Install a pair, which is known by its inbound SPI. `send` False: open with it, and go on sealing with the one
-        it `replaces` until that goes down. Raises UsageError: the inbound SPI is in use."""
+        it `replaces` until that goes down; with none to replace, never seal with it (it lost against the peer's own
+        rekeying, RFC 7296 2.8.1). Raises UsageError: the inbound SPI is in use."""
         if inbound.spi in self._children:
             raise UsageError(f"SPI {inbound.spi:#010x} is in use")
         given = self.settings
@@ -139,7 +140,7 @@ class EspEnd:
             outbound.suite,
             tunnel,
             encap,
-            send or replaces not in self._children,
+            send or (replaces is not None and replaces not in self._children),
             replaces,
             tuple(local),
             tuple(remote),
@@ -152,9 +153,9 @@ class EspEnd:
             return
         child.sealing.close()
         child.opening.close()
-        for one in self._children.values():
-            if one.replaces == spi_in:
-                one.sends = True
+        heirs = [one for one in self._children.values() if one.replaces == spi_in]
+        if heirs and not any(one.sends for one in heirs):
+            heirs[0].sends = True
 
     def apply(self, effect: Effect) -> None:
         """Do what an effect of the IKE peer says of associations and addresses; the others are not for here."""
