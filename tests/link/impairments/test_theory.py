@@ -53,7 +53,7 @@ def within(measured: float, theory: float, deviation: float) -> None:
 
 
 def mean(values: list[Any]) -> float:
-    return sum(values) / len(values)
+    return float(sum(values)) / len(values)
 
 
 def share_deviation(share: float, count: int, likeness: float = 0.0) -> float:
