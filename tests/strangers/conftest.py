@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-for _name in ("unpack_kit", "wire_kit", "namespace_kit", "uml_kit", "mpls_kit", "charon_kit", "pluto_kit", "frr_kit"):
+KITS = (
+    "unpack_kit", "wire_kit", "namespace_kit", "uml_kit", "esp_kit", "mpls_kit", "charon_kit", "pluto_kit", "frr_kit",
+)  # fmt: skip
+
+for _name in KITS:
     if _name not in sys.modules:  # tests carry no `__init__.py`: what they share is loaded by path, once
         _spec = importlib.util.spec_from_file_location(_name, Path(__file__).with_name(f"{_name}.py"))
         assert _spec is not None
