@@ -96,6 +96,7 @@ class _Child:
     replaces: int | None
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
+    room: int
 
 
 class EspEnd:
@@ -144,6 +145,7 @@ class EspEnd:
             replaces,
             tuple(local),
             tuple(remote),
+            inner_mtu(outbound.suite, given.mtu, encap=encap, tunnel=tunnel),
         )
 
     def down(self, spi_in: int) -> None:
@@ -172,8 +174,10 @@ class EspEnd:
             case PathChanged(spis_in=spis, local=local, remote=remote, encap=encap):
                 self.local, self.peer = local.ip, (remote.ip, remote.port)
                 for spi in spis:
-                    if spi in self._children:
-                        self._children[spi].encap = encap
+                    held = self._children.get(spi)
+                    if held is not None:
+                        held.encap = encap
+                        held.room = inner_mtu(held.suite, self.settings.mtu, encap=encap, tunnel=held.tunnel)
 
     @property
     def spis(self) -> tuple[int, ...]:
@@ -193,7 +197,7 @@ class EspEnd:
             return self._unsent("selector")
         if not child.tunnel and (inner.fragment_offset or inner.flags & MORE):
             return self._unsent("malformed")  # transport mode takes whole packets (RFC 4303 3.3.4)
-        room = inner_mtu(child.suite, self.settings.mtu, encap=child.encap, tunnel=child.tunnel)
+        room = child.room
         pieces = [packet]
         if len(packet) > room:
             if inner.flags & DONT and self.settings.df != "clear":
@@ -254,10 +258,12 @@ class EspEnd:
     def receive(self, packet: bytes, now: Instant) -> Received:
         """A packet from outside."""
         try:
-            whole = self._pieces.take(packet, now)
-            if whole is None:
-                return self._counted(Received("waiting"))
-            outer = IPV4_FRAME.parse(whole)
+            outer = IPV4_FRAME.parse(packet)
+            if outer.flags & MORE or outer.fragment_offset:
+                whole = self._pieces.take(packet, now)
+                if whole is None:
+                    return self._counted(Received("waiting"))
+                outer = IPV4_FRAME.parse(whole)
             if outer.destination != self.local:
                 return self._refused("not-ours", f"to {outer.destination:#010x}")
             if outer.protocol == PROTOCOL_ESP:
