@@ -11,6 +11,7 @@ Addresses are ints: 32 bits in family 1 (IPv4), 128 in family 2 (IPv6).
 
 import io
 from collections.abc import Mapping
+from struct import Struct
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from emulator.codecs.codec import Codec
 from emulator.codecs.parts import Octets, Record, Rest, Within, refuse
 from emulator.codecs.value import Value
 from emulator.errors import FrameError
+
+_BYTE, _SHORT, _LONG = Struct(">B"), Struct(">H"), Struct(">I")
 
 PORT: Final = 646
 """UDP for hellos, TCP for sessions (section 2.4.1 and 2.5.2)."""
@@ -269,7 +272,7 @@ class _Address(Construct):  # type: ignore[misc]
         whole = obj.address.to_bytes(width, "big")
         if any(whole[size:]):
             raise refuse("address bytes behind the prefix", path)
-        stream.write(Int16ub.build(obj.family) + Int8ub.build(obj.length) + whole[:size])
+        stream.write(_SHORT.pack(obj.family) + _BYTE.pack(obj.length) + whole[:size])
         return obj
 
 
@@ -302,7 +305,7 @@ class _Elements(Construct):  # type: ignore[misc]
                 stream.write(b"\2")
                 _PREFIX._build(element, stream, context, path)
             elif type(element) is OtherElement and element.kind not in (1, 2) and i == len(obj) - 1:
-                stream.write(Int8ub.build(element.kind) + _octets(element.body, path))
+                stream.write(_BYTE.pack(element.kind) + _octets(element.body, path))
             else:
                 raise refuse(f"a {type(element).__name__} does not belong here", path)
         return obj
@@ -322,7 +325,7 @@ class _Addresses(Construct):  # type: ignore[misc]
     def _build(self, obj: Any, stream: io.BytesIO, context: Any, path: str) -> Any:
         if type(obj) is not AddressList or (width := WIDTHS.get(obj.family)) is None:
             raise refuse("no address list of a known family", path)
-        stream.write(Int16ub.build(obj.family))
+        stream.write(_SHORT.pack(obj.family))
         for address in _several(obj.addresses, 0, path):
             stream.write(address.to_bytes(width, "big"))
         return obj
@@ -339,7 +342,7 @@ class _Routers(Construct):  # type: ignore[misc]
 
     def _build(self, obj: Any, stream: io.BytesIO, context: Any, path: str) -> Any:
         for router in _several(obj, 0, path):
-            stream.write(Int32ub.build(router))
+            stream.write(_LONG.pack(router))
         return obj
 
 
@@ -412,7 +415,7 @@ def _write_tlv(value: Any, path: str) -> bytes:
         body = _octets(value.body, path)
     else:
         raise refuse(f"a {type(value).__name__} is no TLV", path)
-    return bytes(Int16ub.build(number) + Int16ub.build(len(body))) + body
+    return _SHORT.pack(number) + _SHORT.pack(len(body)) + body
 
 
 def _split(data: bytes, what: str, path: str) -> list[tuple[int, bytes]]:
@@ -461,10 +464,10 @@ class _PDU(Construct):  # type: ignore[misc]
             if type(message) is not Message or type(message.silent) is not bool or not 0 <= message.kind <= 0x7FFF:
                 raise refuse(f"a {type(message).__name__} is no message", path)
             parts = b"".join(_write_tlv(part, path) for part in _several(message.parts, 0, path))
-            body += bytes(Int16ub.build(message.kind | message.silent << 15) + Int16ub.build(4 + len(parts)))
-            body += bytes(Int32ub.build(message.message_id)) + parts
-        stream.write(Int16ub.build(VERSION) + Int16ub.build(6 + len(body)))
-        stream.write(Int32ub.build(obj.router) + Int16ub.build(obj.space) + body)
+            body += _SHORT.pack(message.kind | message.silent << 15) + _SHORT.pack(4 + len(parts))
+            body += _LONG.pack(message.message_id) + parts
+        stream.write(_SHORT.pack(VERSION) + _SHORT.pack(6 + len(body)))
+        stream.write(_LONG.pack(obj.router) + _SHORT.pack(obj.space) + body)
         return obj
 
 

@@ -213,7 +213,7 @@ def test_a_withdrawn_label_is_released_and_used_no_more() -> None:
 
 def test_sessions_live_for_hours_on_keepalives() -> None:
     world, _ = routers()
-    world.run(6 * 3600)
+    world.run(2 * 3600)
     assert world.kinds(B).count("ldp.up") == 2
     assert "ldp.down" not in world.kinds(B)
 
