@@ -52,6 +52,8 @@ class Point(StrEnum):
     """A frame is put on the core link between the data centre and the mobile operator."""
     LINK = "link"
     """A packet is on its way over the core link, the air, or as a short message (see `emulator.fleet.impaired`)."""
+    STREAM = "stream"
+    """A client has made a TCP connection to a home of a served estate."""
     HELD = "held"
     """A device's machine is made from its row: what it holds may be exchanged before anybody uses it."""
     KEEPER = "keeper"
