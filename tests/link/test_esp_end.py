@@ -114,6 +114,18 @@ def test_cut_after_it_is_sealed(encap: bool, df) -> None:
     assert left.send(packet(4000, flags=2), 0).reason == ("" if df == "clear" else "too big")
 
 
+@pytest.mark.parametrize("fragment", ["before", "after"])
+def test_payloads_for_a_socket(fragment) -> None:
+    """On a UDP socket the headers are the system's: the same ESP packets, marked by nothing but their SPI."""
+    left, right = pair(settings=EspSettings(fragment=fragment), encap=True)
+    for flags, size in ((2, 1438), (0, 3000)):
+        sent = left.send_udp(packet(size, flags=flags), 0)
+        assert len(sent.packets) == (3 if size > 1438 and fragment == "before" else 1)
+        answers = [right.receive_udp(one, LEFT, 4500) for one in sent.packets]
+        assert [one.what for one in answers] == ["packet"] * len(answers)
+    assert left.send_udp(packet(1439), 0).back is not None
+
+
 def test_the_outer_header() -> None:
     """DF as the inner one has it or as it is set, DSCP copied and ECN not, the TTL of the settings."""
     for df, flags, wanted in (("copy", 2, 2), ("copy", 0, 0), ("set", 0, 2), ("clear", 2, 0)):
