@@ -339,10 +339,10 @@ def test_cookies(tmp_path: Path, begins: str) -> None:
     limits = Limits(cookies_from=0) if begins == "charon" else None
     with meeting(tmp_path, settings="cookie_threshold = 1\n  cookie_threshold_ip = 1", limits=limits) as met:
         if begins == "we":  # one set-up left half-open is what charon takes for load here
-            stray = IkePeer("stray", [ours()], b"stray", Address(US + 7, 500))
+            stray = IkePeer("stray", [ours()], b"stray", Address(US, 501))
             (first,) = stray.initiate("link", now())
             assert isinstance(first, Transmit)
-            met.ours.udp.send(str(IPv4Address(US + 7)), 500, THEIRS, 500, first.payload)
+            met.ours.udp.send(OURS, 501, THEIRS, 500, first.payload)
             met.charon.wait("sending packet")
         begin(met, begins)
         met.charon.wait(r"N\(COOKIE\)")

@@ -93,8 +93,7 @@ class IkePeer:
             message = IKE_FRAME.parse(datagram)
         except FrameError as error:
             self.tell(Note("ike.refused", (error.reason, str(source))))
-            if len(datagram) >= HEADER and datagram[17] >> 4 > 2 and not datagram[19] & notices.RESPONSE:
-                self._other_version(datagram, source, local)
+            self._other_version(datagram, source, local)
             return self._told()
         self._sort(message, datagram, source, local, now)
         return self._told()
@@ -349,7 +348,13 @@ class IkePeer:
         self.tell(Note("ike.refused", ("no such SA", str(source))))
 
     def _other_version(self, datagram: bytes, source: Address, local: Address) -> None:
+        """Tell a newer peer that begins which version is spoken here (RFC 7296 2.5); noise gets no answer."""
+        size = int.from_bytes(datagram[24:28], "big")
+        if len(datagram) < HEADER or datagram[17] >> 4 <= 2 or datagram[19] & notices.RESPONSE or size != len(datagram):
+            return
         initiator = int.from_bytes(datagram[:8], "big")
+        if not initiator or any(datagram[8:16]):
+            return
         about = IKE(initiator, 0, notices.VERSION, datagram[18], 0, 0, ())
         self.answer_open(about, (notices.status(notices.INVALID_MAJOR_VERSION),), source, local)
 
