@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from emulator.commands import Command
-from emulator.control import alarm_wishes, errands, glance, migration, oracle, service_requests, watch, wishes
+from emulator.control import alarm_wishes, errands, glance, heating, migration, oracle, service_requests, watch, wishes
 from emulator.control.desk import Desk
 from emulator.control.errors import NotNowError, WishError
 from emulator.control.registry import HANDLERS
@@ -24,6 +24,7 @@ __all__ = [
     "carry_out",
     "errands",
     "glance",
+    "heating",
     "migration",
     "oracle",
     "plain",
