@@ -123,7 +123,10 @@ class IkePeer:
     # what somebody wishes
 
     def initiate(self, connection: str, now: Instant, child: str | None = None) -> Effects:
-        """Set up a connection, or where it stands one more child. InputError: no such name, or nowhere to go."""
+        """Set up a connection, or where it stands one more child; one that is being set up is left to it.
+
+        InputError: no such name, or nowhere to go.
+        """
         found = self._connection(connection)
         if child is not None:
             found.child(child)
@@ -131,7 +134,7 @@ class IkePeer:
         if standing is not None:
             name = child or (found.children[0].name if found.children else "")
             standing.ask(CreateChild(found.child(name)), now)
-        else:
+        elif not any(sa.connection.name == connection and sa.state in ("init", "auth") for sa in self.sas.values()):
             self._start(found, child, now)
         if found.keep:
             self._kept.add(connection)
@@ -283,13 +286,14 @@ class IkePeer:
     def connection_for(self, sa: IkeSa, who: Identity, wished: Identity | None) -> Connection | None:
         """The connection that a peer of this identity may have, over this SA's suite and from its address."""
         assert sa.suite is not None
-        wanted = {one.transform.number for one in (sa.suite.encryption, sa.suite.prf, sa.suite.group) if one}
+        suite = sa.suite
+        wanted = {one.name for one in (suite.encryption, suite.prf, suite.integrity, suite.group) if one}
         for one in self.connections.values():
             if one.remote is not None and one.remote.ip != sa.remote.ip:
                 continue
             if one.remote_id not in (None, who) or wished not in (None, one.local_id):
                 continue
-            known = {algorithm.number for offer in one.offers for kind in offer.kinds.values() for algorithm in kind}
+            known = {algorithm.name for offer in one.offers for kind in offer.kinds.values() for algorithm in kind}
             if wanted <= known:
                 return one
         return None

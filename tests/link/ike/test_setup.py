@@ -310,6 +310,26 @@ def test_no_secret_is_ever_shown() -> None:
         assert secret.hex() not in shown
 
 
+def test_a_wish_during_a_set_up_makes_no_second_one() -> None:
+    """Whoever is impatient gets one IKE SA all the same."""
+    ends = Ends()
+    for _ in range(3):
+        ends.memory.do(ends.left, ends.left.initiate("core", ends.memory.now))
+    ends.wait(1)
+    assert ends.agree() == 1
+    assert len(ends.right.sas) == 1
+
+
+def test_one_address_with_two_connections() -> None:
+    """Which of them a peer means is known when it says who it is, and only then."""
+    ends = Ends()
+    other = connection(1, name="other", remote_id=Identity.of("other.example"), secret=Secret(b"not this"))
+    mine = ends.right.connections["core"]
+    ends.right.connections = {"other": other, "core": mine}
+    ends.up()
+    assert ends.right.status()[0]["connection"] == "core"
+
+
 def test_the_same_seed_gives_the_same_tunnel() -> None:
     """For each cell its own; whoever asks, and when."""
     one = virtual_pair(7, 3, STANDARD)
