@@ -214,7 +214,8 @@ def test_between_the_thresholds_ever_more_are_marked() -> None:
                 Luck(number, "red"),
                 RATE | {"mark_from_bytes": 2_000, "mark_full_bytes": 6_000, "mark_most": 0.5},
             )
-            one.waiting.append((NOW + SECOND, queued - (queued == 6_000)))  # type: ignore[attr-defined]
+            one.queued = queued - (queued == 6_000)  # type: ignore[attr-defined]
+            one.waiting.append((NOW + SECOND, one.queued))  # type: ignore[attr-defined]
             lost += not one.carry(bytes(10), NOW, numbered(1))
         assert abs(lost / 400 - share) < 0.08
 
