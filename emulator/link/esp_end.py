@@ -43,7 +43,7 @@ class EspSettings:
     `mtu`: of the path outside. `window`: of anti-replay. `strict_padding`: refuse wrong padding, as libipsec and unlike
     the Linux kernel. `df`: the outer header's don't-fragment bit is the inner one's, always set, or never (then packets
     that must not be cut go through all the same, in pieces). `fragment`: cut what is too big before it is sealed, or
-    after. `outer_ttl`: of what is sent. `keepalive_us`: behind a NAT, after how much silence; 0: never. `follow`: let
+    after, unless DF is always set. `outer_ttl`: of what is sent. `keepalive_us`: behind a NAT, after how much silence; 0: never. `follow`: let
     an authentic packet from another address move the peer. `port`: where ESP in UDP is spoken.
     """
 
@@ -207,11 +207,12 @@ class EspEnd:
             return self._unsent("malformed")  # transport mode takes whole packets (RFC 4303 3.3.4)
         pieces = [packet]
         if len(packet) > child.room:
-            if inner.flags & DONT and self.settings.df != "clear":
+            df = self.settings.df
+            if child.tunnel and not inner.flags & DONT and (self.settings.fragment == "before" or df == "set"):
+                pieces = fragment(packet, child.room)
+            elif df == "set" or (df == "copy" and inner.flags & DONT):
                 self.counts["too big"] += 1
                 return Sent((), too_big(packet, child.room, self.local), "too big")
-            if child.tunnel and self.settings.fragment == "before":
-                pieces = fragment(packet, child.room)
         made: list[bytes] = []
         try:
             for piece in pieces:

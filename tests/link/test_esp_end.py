@@ -115,6 +115,25 @@ def test_cut_after_it_is_sealed(encap: bool, df) -> None:
 
 
 @pytest.mark.parametrize("fragment", ["before", "after"])
+@pytest.mark.parametrize("df", ["copy", "set", "clear"])
+@pytest.mark.parametrize("tunnel", [True, False], ids=["tunnel", "transport"])
+@pytest.mark.parametrize("flags", [0, 2])
+def test_nothing_over_the_mtu_leaves(fragment, df, tunnel: bool, flags: int) -> None:
+    """Whatever the settings: all that leaves fits, DF is as it is set, and what cannot be is answered."""
+    left, right = pair(settings=EspSettings(fragment=fragment, df=df), tunnel=tunnel)
+    source, destination = (HEAD, HUB) if tunnel else (LEFT, RIGHT)
+    sent = left.send(packet(2500, source=source, destination=destination, flags=flags), 0)
+    outers = [IPV4_FRAME.parse(one) for one in sent.packets]
+    assert all(len(one) <= 1500 for one in sent.packets)
+    assert {one.flags & 2 for one in outers} <= {{"copy": flags, "set": 2, "clear": 0}[df]}
+    refused = flags == 2 if df == "copy" else df == "set" and (flags == 2 or not tunnel)
+    assert (sent.reason, sent.back is not None, len(sent.packets)) == (
+        ("too big", True, 0) if refused else ("", False, 2)
+    )
+    assert [right.receive(one, 0).what for one in sent.packets][-1:] == ([] if refused else ["packet"])
+
+
+@pytest.mark.parametrize("fragment", ["before", "after"])
 def test_payloads_for_a_socket(fragment) -> None:
     """On a UDP socket the headers are the system's: the same ESP packets, marked by nothing but their SPI."""
     left, right = pair(settings=EspSettings(fragment=fragment), encap=True)
