@@ -43,8 +43,8 @@ class EspSettings:
     `mtu`: of the path outside. `window`: of anti-replay. `strict_padding`: refuse wrong padding, as libipsec and unlike
     the Linux kernel. `df`: the outer header's don't-fragment bit is the inner one's, always set, or never (then packets
     that must not be cut go through all the same, in pieces). `fragment`: cut what is too big before it is sealed, or
-    after, unless DF is always set. `outer_ttl`: of what is sent. `keepalive_us`: behind a NAT, after how much silence; 0: never. `follow`: let
-    an authentic packet from another address move the peer. `port`: where ESP in UDP is spoken.
+    after, unless DF is always set. `outer_ttl`: of what is sent. `keepalive_us`: behind a NAT, after how much silence;
+    0: never. `follow`: let an authentic packet from another address move the peer. `port`: where ESP in UDP is spoken.
     """
 
     mtu: int = 1500
