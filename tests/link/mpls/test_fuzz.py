@@ -212,7 +212,7 @@ def speaker() -> Speaker:
 
 
 def tables(one: Speaker) -> Any:
-    lsr = one.bindings._lsr
+    lsr = one.bindings.lsr
     return dict(lsr.labels), list(lsr.vrfs[""].routes())
 
 

@@ -198,6 +198,20 @@ def test_a_vpn_rides_on_what_ldp_brought() -> None:
     assert isinstance(network.cross("A", "customer", packet, 0)[0].what, bytes)
 
 
+def test_a_vpn_of_the_next_router_needs_its_own_label_alone() -> None:
+    """B is A's neighbour and pops for itself; and a VPN route that moves to another edge router leaves the first."""
+    world, lsrs = routers()
+    world.speakers[A].bindings.vpn("v", FAR, B, 700)
+    world.run(20)
+    assert lsrs[A].vrfs["v"].find(FAR[0]) == Towards("b", (700,), BA)
+    world.speakers[A].bindings.vpn("v", FAR, C, 500)
+    assert lsrs[A].vrfs["v"].find(FAR[0]) == Towards("b", (17, 500), BA)
+    world.do(B, world.speakers[B].unroute((B, 32), world.now))
+    assert lsrs[A].vrfs["v"].find(FAR[0]) == Towards("b", (17, 500), BA)
+    with pytest.raises(UsageError, match="no VRF 'w'"):
+        world.speakers[A].bindings.vpn("w", FAR, C, 500)
+
+
 def test_a_withdrawn_label_is_released_and_used_no_more() -> None:
     """The path ends where the label is missing, while IP goes on without labels."""
     world, lsrs = routers()
