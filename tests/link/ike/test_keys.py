@@ -28,32 +28,32 @@ def suite(text: str, protocol: int) -> Suite:
     return found[0]
 
 
-def known() -> dict[str, bytes]:
+def known() -> list[dict[str, str]]:
     with resources.fixture("vectors/ikev2/kdf.toml").open("rb") as file:
-        table = tomllib.load(file)
-    del table["digest"]
-    return {name: bytes.fromhex(value) for name, value in table.items()}
+        cases: list[dict[str, str]] = tomllib.load(file)["case"]
+    return cases
 
 
-def test_the_published_answers() -> None:
-    """All six: SKEYSEED, key material, a child's without and with a new exchange, SKEYSEED of a rekey."""
-    given = known()
+@pytest.mark.parametrize("case", known(), ids=lambda case: case["name"])
+def test_the_published_answers(case: dict[str, str]) -> None:
+    """All of them: SKEYSEED, key material, a child's without and with a new exchange, SKEYSEED of a rekey."""
+    digest = case["digest"]
+    given = {name: bytes.fromhex(value) for name, value in case.items() if name not in ("name", "digest")}
     nonces = given["ni"] + given["nr"]
-    assert skeyseed("sha256", nonces, given["secret"]) == given["skeyseed"]
-    # AES-CBC-256 with HMAC-SHA-256: seven secrets of 32 bytes are what the material begins with.
-    ike = suite("aes256-sha256-prfsha256-x25519", IKE)
+    assert skeyseed(digest, nonces, given["secret"]) == given["skeyseed"]
+    material = given["key_material"]
+    assert prf_plus(digest, given["skeyseed"], nonces + given["spis"], len(material)) == material
+    ike = suite(f"aes256-sha256-prf{digest}-x25519", IKE)
     keys = ike_keys(ike, given["skeyseed"], nonces, given["spis"])
     joined = keys.d + keys.ai + keys.ar + keys.ei + keys.er + keys.pi + keys.pr
-    assert len(joined) == 224
-    assert joined == prf_plus("sha256", given["skeyseed"], nonces + given["spis"], 224)
-    assert given["key_material"].startswith(joined[: len(given["key_material"])])
-    assert len(given["key_material"]) >= 192
+    assert len(keys.d) == SIZES[digest]
+    assert len(joined) == 3 * SIZES[digest] + 4 * 32
+    assert joined[: len(material)] == material[: len(joined)]
     esp = suite("aes256-sha256", ESP)
     for secret, name in ((b"", "child"), (given["new_secret"], "child_with_new_secret")):
         there, back = child_keys(ike, keys.d, secret, nonces, esp)
-        made = there.encryption + there.integrity + back.encryption + back.integrity
-        assert made == given[name][:128]
-        assert prf_plus("sha256", keys.d, secret + nonces, len(given[name])) == given[name]
+        assert there.encryption + there.integrity + back.encryption + back.integrity == given[name][:128]
+        assert prf_plus(digest, keys.d, secret + nonces, len(given[name])) == given[name]
     assert skeyseed_of_rekey(ike, keys.d, given["new_secret"], nonces) == given["skeyseed_of_rekey"]
 
 
