@@ -16,10 +16,11 @@ from emulator.link.ike import handshake, notices, responder
 from emulator.link.ike.chance import Chance
 from emulator.link.ike.children import CreateChild
 from emulator.link.ike.effects import Address, Effect, Effects, Transmit
+from emulator.link.ike.held import ChildSa
 from emulator.link.ike.informational import answer_informational
 from emulator.link.ike.keylog import KeyLog
 from emulator.link.ike.rekey import RekeyIke, answer_create
-from emulator.link.ike.sa import MARKER, NEVER, ChildSa, IkeSa
+from emulator.link.ike.sa import MARKER, NEVER, IkeSa
 from emulator.link.ike.settings import Connection, Identity, Limits, Timers
 from emulator.link.ike.tasks import DeleteChild, DeleteIke, Task
 

@@ -271,6 +271,18 @@ def test_the_peer_begins_anew() -> None:
     assert ends.agree() == 1
 
 
+def test_a_gateway_that_begins_anew_is_not_begun_with_twice() -> None:
+    """Both ends keep the connection: after one lost its memory there is one tunnel, and not one for each."""
+    ends = Ends(keep=True).up()
+    fresh = IkePeer("left", [connection(0, keep=True)], b"left, later", LEFT)
+    ends.memory.peers[0] = fresh
+    ends.memory.moved(fresh)
+    ends.memory.children["left"].clear()
+    ends.do(fresh, "initiate", "core", seconds=20)
+    assert ends.agree() == 1
+    assert len(fresh.sas) == len(ends.right.sas) == 1
+
+
 def test_settings_are_refused_with_a_word_on_what_to_do() -> None:
     """Every refusal is an InputError that names the thing."""
     for make, word in (
