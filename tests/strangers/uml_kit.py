@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from unpack_kit import program, unpacked
+from unpack_kit import missing, program, unpacked
 from wire_kit import Ethernet
 
 BOOT = 90.0
@@ -88,6 +88,10 @@ class Guest:
             self._waiting[0].result(BOOT)
             for number in range(devices):
                 self.run(f"ip link set vec{number} up")
+        except RuntimeError:
+            self.close()
+            said = (self.folder / "kernel.log").read_text(errors="replace").strip()[-300:]
+            missing("a guest kernel that runs", f"User-Mode Linux ended before it was up: {said}")
         except BaseException:
             self.close()
             raise
