@@ -156,7 +156,8 @@ class IkeSa:
         marker = MARKER if source.port == self.peer.natt_port else b""
         for datagram in datagrams:
             self.tell(Transmit(marker + datagram, source, destination))
-        self.sent_at = now
+        if destination == self.remote:  # what goes elsewhere keeps no translator's mapping open
+            self.sent_at = now
 
     def sealed(self, exchange: int, response: int, message_id: int, payloads: Sequence[Any]) -> list[bytes]:
         """A protected message: one datagram, or several fragments. `response` is the flag or 0."""
@@ -233,9 +234,8 @@ class IkeSa:
         except FrameError as error:
             self.tell(Note("ike.malformed", (self.connection.name, error.reason)))
             if not response:
-                self.send(
-                    self.sealed(message.exchange, notices.RESPONSE, message.message_id, (notices.status(7),)), now
-                )
+                told = (notices.status(notices.INVALID_SYNTAX),)
+                self.send(self.sealed(message.exchange, notices.RESPONSE, message.message_id, told), now)
             return self.down(now, "the peer sent a malformed message")
         if response:
             self._answered(payloads, now)
