@@ -5,22 +5,8 @@ import pytest
 from emulator.codecs.catalogue import CATALOGUE
 from emulator.codecs.dissect import Node, dissect, recognise
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
-from emulator.codecs.ldp import (
-    FATAL,
-    FEC,
-    LABEL_MAPPING,
-    LDP,
-    LDP_FRAME,
-    NOTIFICATION,
-    GenericLabel,
-    Message,
-    OtherElement,
-    Prefix,
-    Status,
-    UnknownTLV,
-    Wildcard,
-    split,
-)
+from emulator.codecs.ldp import FATAL, LABEL_MAPPING, LDP, LDP_FRAME, NOTIFICATION, Message, split
+from emulator.codecs.ldp_tlvs import FEC, GenericLabel, OtherElement, Prefix, Status, UnknownTLV, Wildcard
 from emulator.codecs.mpls import MPLS, MPLS_FRAME, Label
 from emulator.codecs.udp import UDP, UDP_FRAME
 from emulator.codecs.wrapper import WRAPPER, Wrapper

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from emulator.codecs import ldp
+from emulator.codecs import ldp_tlvs as tlvs
 from emulator.codecs.catalogue import CATALOGUE
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
 from emulator.codecs.ldp import LDP, LDP_FRAME, Message
@@ -154,11 +155,11 @@ def test_tshark_reads_every_sample(tmp_path: Path) -> None:
 def test_tshark_reads_what_ours_say(tmp_path: Path) -> None:
     """The fields a session turns on: hold time, transport address, keepalive, receiver, FEC, label, status."""
     messages = [
-        Message(ldp.HELLO, 1, (ldp.HelloParameters(15, 0), ldp.TransportAddress(US))),
-        Message(ldp.INITIALIZATION, 2, (ldp.SessionParameters(1, 180, 0, 0, 4096, THEM, 0),)),
-        Message(ldp.ADDRESS, 3, (ldp.AddressList(1, (US, THEM)),)),
-        Message(ldp.LABEL_MAPPING, 4, (ldp.FEC((ldp.Prefix(1, 24, 0x0A010200),)), ldp.GenericLabel(1_000))),
-        Message(ldp.NOTIFICATION, 5, (ldp.Status(ldp.FATAL | 0x14, 2, ldp.INITIALIZATION),)),
+        Message(ldp.HELLO, 1, (tlvs.HelloParameters(15, 0), tlvs.TransportAddress(US))),
+        Message(ldp.INITIALIZATION, 2, (tlvs.SessionParameters(1, 180, 0, 0, 4096, THEM, 0),)),
+        Message(ldp.ADDRESS, 3, (tlvs.AddressList(1, (US, THEM)),)),
+        Message(ldp.LABEL_MAPPING, 4, (tlvs.FEC((tlvs.Prefix(1, 24, 0x0A010200),)), tlvs.GenericLabel(1_000))),
+        Message(ldp.NOTIFICATION, 5, (tlvs.Status(ldp.FATAL | 0x14, 2, ldp.INITIALIZATION),)),
     ]
     path = tmp_path / "ldp.pcap"
     capture(path, LINKTYPE_RAW, [in_udp(LDP_FRAME.build(LDP(US, 0, (each,)))) for each in messages])
@@ -184,16 +185,16 @@ def test_scapy_reads_our_messages_and_we_read_scapys() -> None:
     def ours(kind: int, *parts: Any) -> Any:
         return theirs.LDP(LDP_FRAME.build(LDP(US, 0, (Message(kind, 7, parts),))))
 
-    hello = ours(ldp.HELLO, ldp.HelloParameters(15, 0x4000))
+    hello = ours(ldp.HELLO, tlvs.HelloParameters(15, 0x4000))
     assert (hello.id, hello[theirs.LDPHello].params) == ("10.0.0.1", [15, 0, 1])
-    init = ours(ldp.INITIALIZATION, ldp.SessionParameters(1, 180, 0x80, 3, 4096, THEM, 0))
+    init = ours(ldp.INITIALIZATION, tlvs.SessionParameters(1, 180, 0x80, 3, 4096, THEM, 0))
     assert init[theirs.LDPInit].params == [180, 1, 0, 3, 4096, "10.0.0.2", 0]
-    assert ours(ldp.ADDRESS, ldp.AddressList(1, (US, THEM)))[theirs.LDPAddress].address == ["10.0.0.1", "10.0.0.2"]
-    mapping = ours(ldp.LABEL_MAPPING, ldp.FEC((ldp.Prefix(1, 24, 0x0A010200),)), ldp.GenericLabel(1_000))
+    assert ours(ldp.ADDRESS, tlvs.AddressList(1, (US, THEM)))[theirs.LDPAddress].address == ["10.0.0.1", "10.0.0.2"]
+    mapping = ours(ldp.LABEL_MAPPING, tlvs.FEC((tlvs.Prefix(1, 24, 0x0A010200),)), tlvs.GenericLabel(1_000))
     assert (mapping[theirs.LDPLabelMM].fec, mapping[theirs.LDPLabelMM].label) == ([("10.1.2.0", 24)], 1_000)
-    note = ours(ldp.NOTIFICATION, ldp.Status(ldp.FATAL | 0x14, 2, ldp.INITIALIZATION))
+    note = ours(ldp.NOTIFICATION, tlvs.Status(ldp.FATAL | 0x14, 2, ldp.INITIALIZATION))
     assert note[theirs.LDPNotification].status == [1, 0, 0x14, 2, ldp.INITIALIZATION]
     for kind, withdrawn in ((ldp.LABEL_WITHDRAW, theirs.LDPLabelWM), (ldp.LABEL_RELEASE, theirs.LDPLabelRelM)):
         built = theirs.LDP(id="10.0.0.1") / withdrawn(id=9, fec=[("10.0.0.2", 32)], label=17)
         (message,) = LDP_FRAME.parse(bytes(built)).messages
-        assert message == Message(kind, 9, (ldp.FEC((ldp.Prefix(1, 32, THEM),)), ldp.GenericLabel(17)))
+        assert message == Message(kind, 9, (tlvs.FEC((tlvs.Prefix(1, 32, THEM),)), tlvs.GenericLabel(17)))

@@ -11,7 +11,6 @@ from emulator.codecs.catalogue import CATALOGUE
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
 from emulator.codecs.ldp import (
     ADDRESS,
-    FEC,
     HELLO,
     INITIALIZATION,
     KEEPALIVE,
@@ -20,10 +19,13 @@ from emulator.codecs.ldp import (
     LABEL_WITHDRAW,
     LDP,
     LDP_FRAME,
+    Message,
+)
+from emulator.codecs.ldp_tlvs import (
+    FEC,
     AddressList,
     GenericLabel,
     HelloParameters,
-    Message,
     Prefix,
     SessionParameters,
     TransportAddress,

@@ -11,7 +11,6 @@ from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
 from emulator.codecs.ldp import (
     ADDRESS,
     FATAL,
-    FEC,
     HELLO,
     INITIALIZATION,
     KEEPALIVE,
@@ -22,10 +21,13 @@ from emulator.codecs.ldp import (
     LDP,
     LDP_FRAME,
     NOTIFICATION,
+    Message,
+)
+from emulator.codecs.ldp_tlvs import (
+    FEC,
     AddressList,
     GenericLabel,
     HelloParameters,
-    Message,
     OtherElement,
     Prefix,
     RequestId,
