@@ -87,6 +87,8 @@ class Fault:
     row: ClassVar[str] = ""
     """Its row in the table of faults: F1 to F20, or K1 onwards for the keepers'."""
     points: ClassVar[frozenset[Point]] = frozenset()
+    files: ClassVar[frozenset[str]] = frozenset()
+    """Fields that may name a file: whoever asks from afar may not, as it would be read on another machine than his."""
     example: ClassVar[dict[str, Any]] = {}
     """Settings that show what it is for."""
 
