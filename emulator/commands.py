@@ -220,6 +220,15 @@ class State(Query):
     log: Annotated[int, Meta(ge=0, le=1_000, description="newest log entries a device")] = 20
 
 
+@dataclass(frozen=True, slots=True)
+class Heating(Query):
+    """How long each auxiliary switch of an installation stood otherwise than its right table says, from `since` (the
+    estate's first midnight when none is given) until now. Told by the contacts themselves; nothing is sent."""
+
+    scope: ClassVar[Literal["device", "home", "estate"]] = "home"
+    since: Annotated[int, Meta(ge=0, description="µs since 1970")] | None = None
+
+
 # To the estate
 
 

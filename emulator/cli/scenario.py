@@ -145,8 +145,6 @@ def show(report: "Report") -> None:
         click.echo(f"  fault {name}: struck {count} time{'s' * (count != 1)}")
     for cause, count in report.causes.items():
         click.echo(f"  {cause}: {count}")
-    for each in report.skipped:
-        click.echo(f"  not looked at live: {each}")
     for failure in report.failures:
         click.echo(f"  FAILED {failure}")
 

@@ -25,9 +25,9 @@ from emulator.codecs.glo import DEDICATED, Ciphered, GeneralCiphered
 from emulator.codecs.hdlc import HDLC, LLC_REQUEST, LLC_RESPONSE, SNRM, UA
 from emulator.codecs.ike_payloads import NUMBERS, Unknown
 from emulator.codecs.ipv4 import IPv4
-from emulator.codecs.ldp import NUMBERS as LDP_NUMBERS
 from emulator.codecs.ldp import PORT as LDP_PORT
-from emulator.codecs.ldp import UnknownTLV
+from emulator.codecs.ldp_tlvs import NUMBERS as LDP_NUMBERS
+from emulator.codecs.ldp_tlvs import UnknownTLV
 from emulator.codecs.meanings import HEX_WIDTHS, MEANINGS, text_of
 from emulator.codecs.mpls import MPLS
 from emulator.codecs.udp import UDP

@@ -15,7 +15,8 @@ from emulator.codecs.glo import Ciphered, GeneralCiphered
 from emulator.codecs.hdlc import HDLC, address_numbers
 from emulator.codecs.initiate import InitiateRequest, InitiateResponse
 from emulator.codecs.ipv4 import IPv4
-from emulator.codecs.ldp import FATAL, LDP, MESSAGES, STATUSES, Message, Status, TransportAddress
+from emulator.codecs.ldp import FATAL, LDP, MESSAGES, STATUSES, Message
+from emulator.codecs.ldp_tlvs import Status, TransportAddress
 from emulator.codecs.set import SetResponse, SetResponseLastBlock, SetResponseLastBlockList, SetResponseList
 
 

@@ -10,7 +10,18 @@ from typing import Any
 import msgspec
 
 from emulator.commands import Command
-from emulator.control import alarm_wishes, errands, glance, link, migration, oracle, service_requests, watch, wishes
+from emulator.control import (
+    alarm_wishes,
+    errands,
+    glance,
+    heating,
+    link,
+    migration,
+    oracle,
+    service_requests,
+    watch,
+    wishes,
+)
 from emulator.control.desk import Desk
 from emulator.control.errors import NotNowError, WishError
 from emulator.control.registry import HANDLERS
@@ -24,6 +35,7 @@ __all__ = [
     "carry_out",
     "errands",
     "glance",
+    "heating",
     "link",
     "migration",
     "oracle",

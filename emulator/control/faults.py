@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from emulator.control import names
-from emulator.control.errors import NoSuchThingError, NotNowError
+from emulator.control.errors import NoSuchThingError, NotNowError, WrongFieldError
 from emulator.faults import catalogue
 from emulator.faults.fault import PARTIES, Fault
 from emulator.faults.held_keys import ForcedWrongKey
@@ -74,6 +74,9 @@ class FaultTable:
         kind = catalogue.KINDS.get(name)
         if kind is None:
             raise NoSuchThingError(f"there is no fault {name!r}", "fault", f"one of {', '.join(catalogue.KINDS)}")
+        for field in kind.files & settings.keys():
+            if isinstance(settings[field], str) and not settings[field].replace("-", "").isalnum():
+                raise WrongFieldError("files are not read for a client", f"settings.{field}", "give a name that ships")
         fault = names.make(kind, settings)
         self._check_home(fault)
         self._strike_out()

@@ -121,7 +121,7 @@ def _verify(key: PublicKey, method: int, octets: bytes, proof: bytes) -> None:
     elif method == ECDSA_256 and isinstance(key, ec.EllipticCurvePublicKey) and len(proof) == 64:
         r, s = int.from_bytes(proof[:32], "big"), int.from_bytes(proof[32:], "big")
         key.verify(encode_dss_signature(r, s), octets, ec.ECDSA(hashes.SHA256()))
-    elif method == DIGITAL_SIGNATURE and len(proof) > 1 + proof[0]:
+    elif method == DIGITAL_SIGNATURE and proof and len(proof) > 1 + proof[0]:
         algorithm, signature = proof[1 : 1 + proof[0]], proof[1 + proof[0] :]
         if isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, octets, ec.ECDSA(_hash(_ECDSA, algorithm)))
@@ -187,7 +187,10 @@ def _issued(below: x509.Certificate, above: x509.Certificate) -> None:
 
 def public_key(certificate: x509.Certificate) -> PublicKey:
     """CryptoError for a key that is neither RSA nor on an elliptic curve."""
-    key = certificate.public_key()
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CryptoError("the certificate's key cannot be read") from error
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise CryptoError("the certificate's key is neither RSA nor ECDSA")
     return key
@@ -198,7 +201,7 @@ def names(certificate: x509.Certificate) -> frozenset[tuple[int, bytes]]:
     found = {(9, certificate.subject.public_bytes())}
     try:
         alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
         return frozenset(found)
     for name in alternative:
         if isinstance(name, x509.DNSName):

@@ -31,7 +31,8 @@ class CampaignSettings:
 
     Starts are spread from `opens_us` for `open_us` of each day. A failed attempt is followed by another `retry_us`
     later. `alerts_per_day` is how often an installation alerts by itself (None: as its estate says; 0: never).
-    `custody` says how keys are kept, changed and rescued, and what has to be countersigned.
+    `custody` says how keys are kept, changed and rescued, and what has to be countersigned. With `audit_master` the
+    audit asks each device for its master key, too (see `dcc/audit`).
     """
 
     alerts_per_day: float | None = None
@@ -42,6 +43,8 @@ class CampaignSettings:
     takeover: TakeoverSettings = TakeoverSettings()
     patience: Patience = Patience()
     custody: CustodySettings = CustodySettings()
+    audit_master: bool = False
+
 
 ELECTRICITY_ONLY: Final = "MF5:GT01"
 KEYS_LOST: Final = frozenset({"MF13:keys-lost", "MF13:master-lost"})
@@ -146,7 +149,7 @@ class Casework:
         parties = [party for party in KEYED if party is not Party.GAS or cause != ELECTRICITY_ONLY]
         targets = self.keyring.targets(record, parties)
         inbox = self._inbox(installation, targets)
-        audit = Audit(targets, inbox, self._settings.takeover.rouse)
+        audit = Audit(targets, inbox, self._settings.takeover.rouse, master=self._settings.audit_master)
         conversation = Conversation(inbox.hear, lambda: self._audited(installation, audit, conversation))
         return conversation, conversation.run(audit.script(conversation), now)
 

@@ -26,6 +26,7 @@ from emulator.faults import (
     link_impairment,
     link_presets,
     link_shaping,
+    link_streams,
     wire,
 )
 from emulator.faults.fault import Fault
@@ -38,6 +39,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     link_impairment,
     link_shaping,
     link_presets,
+    link_streams,
     home_network,
     auxiliary,
     device,

@@ -52,6 +52,8 @@ class Point(StrEnum):
     """A frame is put on the core link between the data centre and the mobile operator."""
     LINK = "link"
     """A packet is on its way over the core link, the air, or as a short message (see `emulator.fleet.impaired`)."""
+    STREAM = "stream"
+    """A client has made a TCP connection to a home of a served estate."""
     HELD = "held"
     """A device's machine is made from its row: what it holds may be exchanged before anybody uses it."""
     KEEPER = "keeper"
@@ -85,6 +87,8 @@ class Fault:
     row: ClassVar[str] = ""
     """Its row in the table of faults: F1 to F20, or K1 onwards for the keepers'."""
     points: ClassVar[frozenset[Point]] = frozenset()
+    files: ClassVar[frozenset[str]] = frozenset()
+    """Fields that may name a file: whoever asks from afar may not, as it would be read on another machine than his."""
     example: ClassVar[dict[str, Any]] = {}
     """Settings that show what it is for."""
 

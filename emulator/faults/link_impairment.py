@@ -83,6 +83,7 @@ class LinkDelay(LinkImpairment):
     name: ClassVar[str] = "link-delay"
     model: ClassVar[str] = "delay"
     not_the_models: ClassVar[frozenset[str]] = frozenset({"instead"})
+    files: ClassVar[frozenset[str]] = frozenset({"table"})
     example: ClassVar[dict[str, Any]] = {"where": "air", "delay_ms": 400, "jitter_ms": 80, "distribution": "pareto"}
 
     delay_ms: Milliseconds = 100

@@ -137,6 +137,7 @@ class LinkPreset(Fault):
     name: ClassVar[str] = "link-preset"
     row: ClassVar[str] = "F14"
     points: ClassVar[frozenset[Point]] = LINK
+    files: ClassVar[frozenset[str]] = frozenset({"preset"})
     example: ClassVar[dict[str, Any]] = {"preset": "gprs"}
 
     preset: str = "gprs"

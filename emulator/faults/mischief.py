@@ -201,15 +201,20 @@ class Mischief:
     def meets(self, armed: Armed, installation: int, now: Instant) -> bool:
         """Whether a packet of a home's comes to an impairment of a link at all. The occasion is counted, and not as a
         strike: that is told by `struck`, when something has come of it."""
-        if not self._concerns(armed, installation, None, now):
+        if not armed.since <= now < armed.until:
             return False
-        fault = armed.fault
-        met = armed.met.setdefault(installation, [0, 0])
+        met = armed.met.get(installation)
+        if met is None:  # asked once a home: it is chosen, or it is not
+            if not self._chosen(armed, installation):
+                return False
+            met = armed.met[installation] = [0, 0]
         met[0] += 1
+        fault = armed.fault
         if met[0] <= fault.skip or (fault.times and met[1] >= fault.times):
             return False
-        place = f"fault.{armed.number}.chance"
-        return fault.chance >= 1.0 or chance.draw(self._seed, place, installation, met[0]) < fault.chance
+        if fault.chance >= 1.0:
+            return True
+        return chance.draw(self._seed, f"fault.{armed.number}.chance", installation, met[0]) < fault.chance
 
     def struck(self, armed: Armed, installation: int) -> None:
         """Something came of an occasion."""

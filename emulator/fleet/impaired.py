@@ -25,7 +25,7 @@ from emulator.kernel.time import SECOND
 from emulator.link.impairments.base import Carried, Impairment, Luck
 from emulator.link.impairments.models import make
 from emulator.link.impairments.modes import Mode, Modes
-from emulator.link.impairments.pipeline import Member, through
+from emulator.link.impairments.pipeline import CHANGED, UNTOUCHED, Member, through
 from emulator.link.impairments.translated import Translated
 from emulator.link.nat import Nat, NatSettings
 from emulator.link.profile import Direction
@@ -37,6 +37,12 @@ _CORE: Final = -1
 """Under this number a fault remembers what it knows of the cell's core link; homes have theirs."""
 
 _WAYS: Final[tuple[Literal["down", "up"], ...]] = ("down", "up")
+_KEYS: Final[dict[Where, tuple[str, str]]] = {
+    "core": ("core down", "core up"),
+    "air": ("air down", "air up"),
+    "sms": ("sms down", "sms up"),
+}
+"""Under what a fault remembers the models of a link and direction."""
 
 
 class Placed(Member):
@@ -72,34 +78,38 @@ class Impaired:
         members: list[Placed] = []
         for armed in self._mischief.at(Point.LINK):
             if self._mischief.meets(armed, installation, now):
-                members += self._members(armed, where, direction, installation)
+                found = self._members(armed, where, direction, installation)
+                members = members + found if members else found
         if not members:
             return None
-        if any(member.instead for member in members):
-            usual = 0
-        struck: set[int] = set()
+        for member in members:
+            if member.instead:
+                usual = 0
+        carried = through(members, packet, now + usual)
+        returned: list[bytes] = []
+        struck, did = members[0].armed, UNTOUCHED
+        for member in members:  # those of one fault stand together
+            if member.did:
+                if member.armed is not struck:
+                    self._strike(struck, did, installation, now)
+                    struck, did = member.armed, UNTOUCHED
+                if member.did > did:
+                    did = member.did
+                if did == CHANGED:
+                    returned += member.model.returned()
+        self._strike(struck, did, installation, now)
+        return ([(usual + delay, each) for delay, each in carried] if usual else carried), returned
 
-        def strikes(member: Member, out: Carried, each: bytes) -> None:
-            assert isinstance(member, Placed)
-            armed = member.armed
-            if armed.number in struck:
-                return
-            if len(out) == 1 and out[0][1] == each:
-                if not out[0][0]:
-                    return
-            else:
-                note = Note("fault.fired", (armed.number, armed.fault.name))
-                self._journal.note(now, installation, Party.HUB, note)
-            struck.add(armed.number)
+    def _strike(self, armed: Armed, did: int, installation: int, now: Instant) -> None:
+        """Count what a fault did to a packet, and note what is more than a delay."""
+        if did:
             self._mischief.struck(armed, installation)
-
-        carried = through(members, packet, now + usual, strikes)
-        returned = [each for member in members for each in member.model.returned()]
-        return [(usual + delay, each) for delay, each in carried], returned
+        if did == CHANGED:
+            self._journal.note(now, installation, Party.HUB, Note("fault.fired", (armed.number, armed.fault.name)))
 
     def _members(self, armed: Armed, where: Where, direction: Direction, installation: int) -> list[Placed]:
         memory = armed.recall(_CORE if where == "core" else installation)
-        key = f"{where} {_WAYS[direction]}"
+        key = _KEYS[where][direction]
         found: list[Placed] | None = memory.get(key)
         if found is None:
             link = self._cell if where == "core" else installation

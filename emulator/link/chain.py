@@ -283,7 +283,7 @@ class Chain:
             return self._lose(direction, packet, now, "loss")
         arrivals[direction] = arrival
         if self.impaired is not None:
-            fate = self.impaired.core(Direction(direction), installation, packet, now, arrival - now)
+            fate = self.impaired.core(UP if direction else DOWN, installation, packet, now, arrival - now)
             if fate is not None:
                 return self._impair(direction, packet, now, *fate)
         if self.tap is not None:
@@ -297,7 +297,13 @@ class Chain:
                 self.tap.sent(Direction(1 - direction), answer, now, "from a router on the way")
         if not carried:
             return self._lose(direction, packet, now, "impairment")
-        arriving = [each for each in carried if not self._black[direction].strikes(now, now + each[0])]
+        outages = self._black[direction]
+        arriving = [
+            each
+            for each in carried
+            if (outages.clear_from <= now and now + each[0] <= outages.clear_to)
+            or not outages.strikes(now, now + each[0])
+        ]
         if not arriving:
             return self._lose(direction, packet, now, "outage")
         if self.tap is not None:

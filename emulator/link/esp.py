@@ -39,7 +39,7 @@ class Tunnel:
     """One direction of the tunnel: its sealing and its opening half."""
 
     __slots__ = (
-        "_encap", "_envelope", "_inbound", "_leg", "_older", "_opening", "_outbound", "_renewable", "_sealing", "_spec",
+        "_encap", "_envelope", "_inbound", "_inner", "_leg", "_older", "_opening", "_outbound", "_renewable", "_sealing", "_spec",
         "_spi", "_strict", "_window",
     )  # fmt: skip
 
@@ -59,6 +59,7 @@ class Tunnel:
         self._leg = leg
         self._renewable = spec is not None
         self._encap = encap
+        self._inner = b""
         self._window = window
         self._strict = strict_padding
         self._envelope = Envelope(leg, udp.PROTOCOL if encap else PROTOCOL_ESP)
@@ -75,7 +76,9 @@ class Tunnel:
 
     def _bind(self) -> None:
         """The short ways of the present associations, each None where there is none."""
-        outer, inner = self._envelope.header(0), build_through_codecs(0, 0, 0, 0, b"", 0, self._leg.profile.ttl)
+        if not self._inner:
+            self._inner = build_through_codecs(0, 0, 0, 0, b"", 0, self._leg.profile.ttl)
+        outer, inner = self._envelope.header(0), self._inner
         self._sealing = None if self._encap else self._outbound.whole(outer, inner)
         self._opening = None if self._encap else self._inbound.whole(outer, inner)
 
@@ -137,7 +140,8 @@ class Tunnel:
 
     def present(self) -> Whole | None:
         """`whole` without the step more: of the present associations alone, to be asked for again after a `renew`."""
-        self._bind()
+        if self._sealing is None:
+            self._bind()
         if self._sealing is None or self._opening is None:
             return None
         return Whole(self._sealing.seal, self._opening.open)

@@ -10,7 +10,7 @@ address moves the peer there (RFC 7296 2.23): its NAT has rebound, or it has mov
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -25,18 +25,15 @@ from emulator.kernel.effects import Instant
 from emulator.kernel.time import SECOND
 from emulator.link.encap import KEEPALIVE, PORT, Keepalives, carried, datagram
 from emulator.link.esp_spec import SaSpec, inner_mtu, of_negotiated
+from emulator.link.esp_traffic import ANYTHING, rechecked, serves, without_filling
 from emulator.link.fragments import DONT, MORE, Reassembly, fragment, too_big
 from emulator.link.ike.effects import ChildDown, ChildUp, Effect, PathChanged
 
 _IPV4_IN_IP: Final = 4
-_TCP: Final = 6
 _DUMMY: Final = 59
 _DSCP: Final = 0xFC
-_HEADER: Final = 20
 
 What: TypeAlias = Literal["packet", "ike", "keepalive", "dummy", "waiting", "refused"]
-ANYTHING: Final = (Selector(7, 0, 0, 65_535, bytes(4), b"\xff" * 4),)
-"""The selector of all IPv4 traffic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +43,8 @@ class EspSettings:
     `mtu`: of the path outside. `window`: of anti-replay. `strict_padding`: refuse wrong padding, as libipsec and unlike
     the Linux kernel. `df`: the outer header's don't-fragment bit is the inner one's, always set, or never (then packets
     that must not be cut go through all the same, in pieces). `fragment`: cut what is too big before it is sealed, or
-    after. `outer_ttl`: of what is sent. `keepalive_us`: behind a NAT, after how much silence; 0: never. `follow`: let
-    an authentic packet from another address move the peer. `port`: where ESP in UDP is spoken.
+    after, unless DF is always set. `outer_ttl`: of what is sent. `keepalive_us`: behind a NAT, after how much silence;
+    0: never. `follow`: let an authentic packet from another address move the peer. `port`: where ESP in UDP is spoken.
     """
 
     mtu: int = 1500
@@ -96,6 +93,10 @@ class _Child:
     replaces: int | None
     local: tuple[Selector, ...]
     remote: tuple[Selector, ...]
+    room: int
+
+
+_Finish: TypeAlias = Callable[[_Child, IPv4, bytes], list[bytes]]
 
 
 class EspEnd:
@@ -129,7 +130,8 @@ class EspEnd:
         remote: Sequence[Selector] = ANYTHING,
     ) -> None:
         """Install a pair, which is known by its inbound SPI. `send` False: open with it, and go on sealing with the one
-        it `replaces` until that goes down. Raises UsageError: the inbound SPI is in use."""
+        it `replaces` until that goes down; with none to replace, never seal with it (it lost against the peer's own
+        rekeying, RFC 7296 2.8.1). Raises UsageError: the inbound SPI is in use."""
         if inbound.spi in self._children:
             raise UsageError(f"SPI {inbound.spi:#010x} is in use")
         given = self.settings
@@ -139,10 +141,11 @@ class EspEnd:
             outbound.suite,
             tunnel,
             encap,
-            send or replaces not in self._children,
+            send or (replaces is not None and replaces not in self._children),
             replaces,
             tuple(local),
             tuple(remote),
+            inner_mtu(outbound.suite, given.mtu, encap=encap, tunnel=tunnel),
         )
 
     def down(self, spi_in: int) -> None:
@@ -152,9 +155,9 @@ class EspEnd:
             return
         child.sealing.close()
         child.opening.close()
-        for one in self._children.values():
-            if one.replaces == spi_in:
-                one.sends = True
+        heirs = [one for one in self._children.values() if one.replaces == spi_in]
+        if heirs and not any(one.sends for one in heirs):
+            heirs[0].sends = True
 
     def apply(self, effect: Effect) -> None:
         """Do what an effect of the IKE peer says of associations and addresses; the others are not for here."""
@@ -171,8 +174,10 @@ class EspEnd:
             case PathChanged(spis_in=spis, local=local, remote=remote, encap=encap):
                 self.local, self.peer = local.ip, (remote.ip, remote.port)
                 for spi in spis:
-                    if spi in self._children:
-                        self._children[spi].encap = encap
+                    held = self._children.get(spi)
+                    if held is not None:
+                        held.encap = encap
+                        held.room = inner_mtu(held.suite, self.settings.mtu, encap=encap, tunnel=held.tunnel)
 
     @property
     def spis(self) -> tuple[int, ...]:
@@ -182,7 +187,15 @@ class EspEnd:
     # Out
 
     def send(self, packet: bytes, now: Instant) -> Sent:
-        """A packet from inside."""
+        """A packet from inside; what comes of it are IPv4 packets."""
+        return self._send(packet, now, self._wrapped)
+
+    def send_udp(self, packet: bytes, now: Instant) -> Sent:
+        """The same for those who have a socket on the UDP port: what comes of it are payloads for `peer`, whichever
+        children are in UDP, and cutting those again is the socket's affair."""
+        return self._send(packet, now, lambda _child, _inner, sealed: [sealed])
+
+    def _send(self, packet: bytes, now: Instant, finish: _Finish) -> Sent:
         try:
             inner = IPV4_FRAME.parse(packet)
         except FrameError:
@@ -192,18 +205,19 @@ class EspEnd:
             return self._unsent("selector")
         if not child.tunnel and (inner.fragment_offset or inner.flags & MORE):
             return self._unsent("malformed")  # transport mode takes whole packets (RFC 4303 3.3.4)
-        room = inner_mtu(child.suite, self.settings.mtu, encap=child.encap, tunnel=child.tunnel)
         pieces = [packet]
-        if len(packet) > room:
-            if inner.flags & DONT and self.settings.df != "clear":
+        if len(packet) > child.room:
+            df = self.settings.df
+            if child.tunnel and not inner.flags & DONT and (self.settings.fragment == "before" or df == "set"):
+                pieces = fragment(packet, child.room)
+            elif df == "set" or (df == "copy" and inner.flags & DONT):
                 self.counts["too big"] += 1
-                return Sent((), too_big(packet, room, self.local), "too big")
-            if child.tunnel and self.settings.fragment == "before":
-                pieces = fragment(packet, room)
+                return Sent((), too_big(packet, child.room, self.local), "too big")
         made: list[bytes] = []
         try:
             for piece in pieces:
-                made += self._sealed(child, IPV4_FRAME.parse(piece) if len(pieces) > 1 else inner, piece)
+                content = (piece, _IPV4_IN_IP) if child.tunnel else (inner.payload, inner.protocol)
+                made += finish(child, inner, child.sealing.seal(*content))
         except CounterExhaustedError:
             return self._unsent("exhausted")
         self.keepalives.sent(now)
@@ -224,14 +238,13 @@ class EspEnd:
     def _child_for(self, inner: IPv4) -> _Child | None:
         for child in reversed(self._children.values()):
             between_us = child.tunnel or (inner.source, inner.destination) == (self.local, self.peer[0])
-            if child.sends and between_us and _serves(child.local, child.remote, inner):
+            if child.sends and between_us and serves(child.local, child.remote, inner):
                 return child
         return None
 
-    def _sealed(self, child: _Child, inner: IPv4, packet: bytes) -> list[bytes]:
-        """The outer packets of one inner packet: one, or its pieces."""
+    def _wrapped(self, child: _Child, inner: IPv4, sealed: bytes) -> list[bytes]:
+        """The outer packets of what was sealed: one, or its pieces."""
         df = {"copy": bool(inner.flags & DONT), "set": True, "clear": False}[self.settings.df]
-        sealed = child.sealing.seal(*((packet, _IPV4_IN_IP) if child.tunnel else (inner.payload, inner.protocol)))
         protocol = PROTOCOL_ESP
         if child.encap:
             protocol, sealed = udp.PROTOCOL, datagram(self.settings.port, self.peer[1], sealed)
@@ -253,10 +266,12 @@ class EspEnd:
     def receive(self, packet: bytes, now: Instant) -> Received:
         """A packet from outside."""
         try:
-            whole = self._pieces.take(packet, now)
-            if whole is None:
-                return self._counted(Received("waiting"))
-            outer = IPV4_FRAME.parse(whole)
+            outer = IPV4_FRAME.parse(packet)
+            if outer.flags & MORE or outer.fragment_offset:
+                whole = self._pieces.take(packet, now)
+                if whole is None:
+                    return self._counted(Received("waiting"))
+                outer = IPV4_FRAME.parse(whole)
             if outer.destination != self.local:
                 return self._refused("not-ours", f"to {outer.destination:#010x}")
             if outer.protocol == PROTOCOL_ESP:
@@ -301,13 +316,15 @@ class EspEnd:
         if next_header == _DUMMY:
             return self._counted(Received("dummy", spi=spi, moved=moved))
         try:
-            packet = _cut(inside) if child.tunnel else self._with_header(next_header, inside, source[0], in_udp)
+            packet = (
+                without_filling(inside) if child.tunnel else self._with_header(next_header, inside, source[0], in_udp)
+            )
             if child.tunnel and next_header != _IPV4_IN_IP:
                 return self._refused("protocol", f"next header {next_header} instead of IPv4")._replace(moved=moved)
             inner = IPV4_FRAME.parse(packet)
         except FrameError as error:
             return self._refused("malformed", str(error))._replace(moved=moved)
-        if not _serves(child.remote, child.local, inner):
+        if not serves(child.remote, child.local, inner):
             detail = f"from {inner.source:#010x} to {inner.destination:#010x} is not this child's traffic"
             return self._refused("selector", detail)._replace(moved=moved)
         return self._counted(Received("packet", packet, spi=spi, moved=moved))
@@ -324,7 +341,7 @@ class EspEnd:
         """Transport mode: the IP header is the outer one. A NAT has changed what the transport checksum covers, and the
         ICV has vouched for the rest, so it is made anew (RFC 3948 3.1.2)."""
         if in_udp:
-            inside = _rechecked(protocol, inside, source, self.local)
+            inside = rechecked(protocol, inside, source, self.local)
         return IPV4_FRAME.build(IPv4(source, self.local, protocol, 0, self.settings.outer_ttl, inside, flags=0))
 
     def _refused(self, reason: str, detail: str) -> Received:
@@ -334,44 +351,3 @@ class EspEnd:
     def _counted(self, received: Received) -> Received:
         self.counts[received.what] += 1
         return received
-
-
-def _cut(inside: bytes) -> bytes:
-    """The inner packet without what traffic flow confidentiality may have put behind it (RFC 4303 2.7)."""
-    total = int.from_bytes(inside[2:4], "big")
-    return inside[:total] if _HEADER <= total <= len(inside) else inside
-
-
-def _serves(sources: Sequence[Selector], destinations: Sequence[Selector], inner: IPv4) -> bool:
-    """Is a packet's source in one list and its destination in the other? Ports count where the packet shows them."""
-    ports = (0, 0)
-    shown = inner.protocol in (udp.PROTOCOL, _TCP) and not inner.fragment_offset and len(inner.payload) >= 4
-    if shown:
-        ports = int.from_bytes(inner.payload[:2], "big"), int.from_bytes(inner.payload[2:4], "big")
-    return _holds(sources, inner.source, inner.protocol, ports[0], shown) and _holds(
-        destinations, inner.destination, inner.protocol, ports[1], shown
-    )
-
-
-def _holds(selectors: Sequence[Selector], address: int, protocol: int, port: int, shown: bool) -> bool:
-    at = address.to_bytes(4, "big")
-    return any(
-        one.kind == 7
-        and one.first <= at <= one.last
-        and one.protocol in (0, protocol)
-        and (not shown or one.first_port <= port <= one.last_port)
-        for one in selectors
-    )
-
-
-def _rechecked(protocol: int, inside: bytes, source: int, destination: int) -> bytes:
-    """UDP or TCP with the checksum of these addresses; anything else, and UDP without one, as it is."""
-    at = {udp.PROTOCOL: 6, _TCP: 16}.get(protocol)
-    if at is None or len(inside) < at + 2 or (protocol == udp.PROTOCOL and not any(inside[6:8])):
-        return inside
-    bare = inside[:at] + b"\0\0" + inside[at + 2 :]
-    words = int.from_bytes(bare + b"\0" * (len(bare) & 1), "big")
-    checksum = -(words + source + destination + protocol + len(bare)) % 65_535
-    if protocol == udp.PROTOCOL:
-        checksum = checksum or 65_535
-    return inside[:at] + checksum.to_bytes(2, "big") + inside[at + 2 :]

@@ -167,6 +167,8 @@ def why_not(case: Case, fault: Fault) -> str:
         return "it has nothing to do with auxiliary switches"
     if fault.points <= {Point.CLOCK} and row.number not in ("6.11", "8.1.1"):
         return "it sets no clock"
+    if fault.points <= {Point.STREAM}:
+        return "nobody speaks TCP here"
     if fault.points <= {Point.POWER_UP}:
         return "nobody cuts the mains"
     return ""

@@ -56,8 +56,6 @@ class Report:
     fired: dict[str, int] = field(default_factory=dict)
     virtual_s: int = 0
     elapsed_s: float = 0.0
-    skipped: list[str] = field(default_factory=list)
-    """What a live run could not look at."""
     examination: Examination | None = None
     cost: Cost | None = None
 
@@ -108,7 +106,6 @@ class Report:
             "requests": {"done": self.facts.end.done, "failed": len(self.facts.end.failed)},
             "alerts": self.facts.end.alerts,
             "fired": self.fired,
-            "skipped": self.skipped,
             "virtual_s": self.virtual_s,
             "elapsed_s": round(self.elapsed_s, 3),
         }

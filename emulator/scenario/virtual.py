@@ -109,6 +109,27 @@ def settings_of(step: Migrate, where: str) -> CampaignSettings:
     return laid_over(base, step.settings, where)
 
 
+def to_diagnose(read: Read, moment: Moment, at: str, seed: int) -> list[int]:
+    """The homes that the oracle checks of a moment ask for: those they name, else those that were not migrated and a
+    sample of the others, by the seed."""
+    homes: set[int] = set()
+    for check in read.scenario.checks:
+        if isinstance(check, Oracle) and check.at == at:
+            homes |= _sample(moment, check.sample, seed) if check.homes is None else set(check.homes)
+    return sorted(homes)
+
+
+def _sample(moment: Moment, count: int, seed: int) -> set[int]:
+    ill = {end.installation for end in moment.homes.values() if end.verdict is not Verdict.MIGRATED}
+    others = sorted((chance.bits(seed, "scenario.oracle", home), home) for home in moment.homes if home not in ill)
+    return ill | {home for _, home in others[:count]}
+
+
+def asks_harm(read: Read, at: str) -> bool:
+    """Whether a check of a moment looks at heating."""
+    return any(isinstance(check, Harm) and check.at == at for check in read.scenario.checks)
+
+
 class ScenarioHost(CampaignHost):
     """What runs in a worker."""
 
@@ -172,30 +193,17 @@ class Run:
         found = Moment()
         for part in self.all("moment").values():
             found.add(part)
-        checks = [check for check in self._read.scenario.checks if check.at == at]
-        homes: set[int] = set()
-        for check in checks:
-            if isinstance(check, Oracle):
-                homes |= self._sample(found, check.sample) if check.homes is None else set(check.homes)
+        homes = to_diagnose(self._read, found, at, self._estate.seed)
         if homes:
             self._progress("asking the oracle")
             by_cell: dict[int, list[int]] = {}
-            for home in sorted(homes):
+            for home in homes:
                 by_cell.setdefault(self._estate.cell_of(home), []).append(home)
             asked = {cell: (mine,) for cell, mine in by_cell.items()}
             found.oracle = [each for told in self._shards.ask("diagnose", asked).values() for each in told]
-        if any(isinstance(check, Harm) for check in checks):
+        if asks_harm(self._read, at):
             found.harms = [each for told in self.all("harms").values() for each in told]
         return found
-
-    def _sample(self, moment: Moment, count: int) -> set[int]:
-        """The homes that were not migrated, and `count` of the others, by the seed."""
-        ends = moment.homes.values()
-        ill = {end.installation for end in ends if end.verdict is not Verdict.MIGRATED}
-        others = sorted(
-            (chance.bits(self._estate.seed, "scenario.oracle", home), home) for home in moment.homes if home not in ill
-        )
-        return ill | {home for _, home in others[:count]}
 
     def _step(self, step: Step, index: int) -> None:
         where = f"{self._read.where}: campaigns[{index}]"

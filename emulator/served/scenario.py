@@ -7,8 +7,8 @@ are asked for. Then the same checks decide.
 
 What differs from virtual time: a migration goes on with the next home when one ends and not by the day's plan, so homes
 start at other instants; settings that only a campaign in virtual time has (pace, policies, the air's) cannot be chosen.
-What a served estate cannot be asked is refused before anything starts, and named; checks that look into a cell (the
-oracle, harm) are left out, and the report says so.
+What a served estate cannot be asked is refused before anything starts, and named. What the oracle says and how homes
+were heated is asked for by `diagnose` and `heating`, so checks of both, and healing by the oracle, are the same here.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,33 +19,30 @@ from time import monotonic, sleep
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import msgspec
-
+from emulator.dcc.auxiliary_harm import SwitchHarm
 from emulator.dcc.verdict import Verdict
 from emulator.errors import EmulatorError, InputError
+from emulator.fleet.installation import KEYED
 from emulator.fleet.recipe import DEVICE_NAMES
 from emulator.headend.session import NoAnswerError, RefusedError
 from emulator.kernel.time import DAY, SECOND
+from emulator.oracle.verdict import Class
 from emulator.scenario import checks_table, emit
-from emulator.scenario.facts import Facts, Finding, HomeEnd, Moment
+from emulator.scenario.facts import Diagnosed, Facts, Finding, HomeEnd, Moment
 from emulator.scenario.reading import Read
 from emulator.scenario.report import Report
 from emulator.scenario.scenario import (
     Campaign,
     Evening,
-    Harm,
-    Healing,
     Migrate,
-    Oracle,
     Pass,
     Requests,
     Rotate,
-    Scenario,
     Step,
     Wish,
 )
-from emulator.scenario.virtual import host_options, of_day
-from emulator.scenario.wishes import ROTATE
+from emulator.scenario.virtual import asks_harm, host_options, of_day, to_diagnose
+from emulator.scenario.wishes import HEAL, ROTATE
 from emulator.served.client import ServerError
 from emulator.served.faults import ServedFault
 from emulator.served.process import ServedEstate
@@ -101,26 +98,22 @@ def run_live(read: Read, seed: int | None = None, *, folder: Path) -> Report:
     ) as served:
         run = _LiveRun(read, served)
         trouble = run.go()
-        facts = Facts(estate.installations, trouble, trouble if read.scenario.healing is None else run.heal())
+        facts = Facts(estate.installations, trouble, run.heal(trouble))
         facts.findings = run.findings()
         for number, fault in run.faults.items():
             facts.struck[number] = () if fault.installation is None else (fault.installation,)
         virtual_s = (served.world.instant - estate.start) // SECOND
         digest = run.digest()
-    left_out = [each for _, each in _inside(read.scenario)]
-    asked = tuple(each for each in read.scenario.checks if each not in left_out)
-    looked_at = replace(read, scenario=msgspec.structs.replace(read.scenario, checks=asked))
     return Report(
         name=read.scenario.name,
         seed=estate.seed,
         live=True,
         digest=digest,
-        failures=checks_table.failures(looked_at, facts),
+        failures=checks_table.failures(read, facts),
         facts=facts,
         fired=checks_table.fired(read.faults, facts.end.fired),
         virtual_s=virtual_s,
         elapsed_s=monotonic() - began,
-        skipped=skipped(read),
     )
 
 
@@ -146,19 +139,6 @@ def unfit(read: Read) -> list[str]:
             if step.gate:
                 found.append(f"{key}.gate: a migration by hand has no days to stop at")
     return found
-
-
-def skipped(read: Read) -> list[str]:
-    """What a live run leaves out, in words: it is looked at from inside a cell."""
-    scenario = read.scenario
-    found = [f"checks[{at}] ({type(each).__name__.lower()})" for at, each in _inside(scenario)]
-    if scenario.healing is not None and scenario.healing.oracle:
-        found.append("healing.oracle")
-    return found
-
-
-def _inside(scenario: Scenario) -> list[tuple[int, Any]]:
-    return [(at, each) for at, each in enumerate(scenario.checks) if isinstance(each, Oracle | Harm)]
 
 
 def _release(read: Read) -> list[str]:
@@ -195,18 +175,34 @@ class _LiveRun:
                 if planned.campaign == index:
                     self._injected[planned.number] = self._world.inject(planned.fault, may_stay_quiet=True)
             self._step(step)
-        return self._moment()
+        return self._moment("trouble")
 
-    def heal(self) -> Moment:
-        """The healing."""
+    def heal(self, trouble: Moment) -> Moment:
+        """The healing, if there is one; how things stand then."""
         healing = self._read.scenario.healing
-        assert isinstance(healing, Healing)
+        if healing is None:
+            return self._looked(replace(trouble), "end")
         for number, fault in self._injected.items():
             if self.faults[number].name not in healing.keep:
                 fault.clear()
         self._to_midnight()
+        if healing.oracle:
+            self._until(of_day(healing.campaign.opens))
+            self._cure(healing.campaign)
+            self._to_midnight()
         self._step(healing.campaign)
-        return self._moment()
+        return self._moment("end")
+
+    def _cure(self, campaign: Migrate) -> None:
+        """Every device of homes that are not migrated is healed, if the oracle sees a way."""
+        waves: list[list[_Post]] = [[] for _ in KEYED]
+        ill = [home for home, end in self._ends().items() if end.verdict is not Verdict.MIGRATED]
+        for each in self._diagnosed(ill):
+            if each.kind == Class.RECOVERABLE:
+                path = f"/v1/installations/{each.installation}/{each.device}/heal"
+                waves[KEYED.index(DEVICE_NAMES[each.device])].append(_Post(each.installation, HEAL, path, {}))
+        for wave in waves:
+            self._abreast(campaign, wave)
 
     def _outages(self) -> None:
         """The link's planned outages, as faults that fall due."""
@@ -279,7 +275,7 @@ class _LiveRun:
             for post, answer in begun:
                 problem = self._outcome(answer)
                 if problem is None:
-                    self._done += 1
+                    self._done += post.label != HEAL
                 else:
                     again.append((post, problem))
             if not again:
@@ -288,7 +284,8 @@ class _LiveRun:
                 self._world.run_for(seconds=step.retry_s)
                 posts = [post for post, _ in again]
             else:
-                self._failed += [Finding(post.label, problem, post.home) for post, problem in again]
+                # What cannot be healed is told by the healing's own check.
+                self._failed += [Finding(post.label, text, post.home) for post, text in again if post.label != HEAL]
 
     def _outcome(self, answer: Any) -> str | None:
         """How a task ended: None when well."""
@@ -346,20 +343,51 @@ class _LiveRun:
 
     # What it came to
 
-    def _moment(self) -> Moment:
-        found = Moment(done=self._done, failed=list(self._failed))
-        for home in self._homes:
-            found.homes[home] = HomeEnd(home, Verdict.PENDING, "", 0, None)
-        for line in self._ledger():
-            home = line["installation"]
-            if home in found.homes:
-                verdict = Verdict[line["verdict"].upper()]
-                found.homes[home] = HomeEnd(home, verdict, line["cause"], line["attempts"], _AUDITED[line["audited"]])
+    def _moment(self, at: str) -> Moment:
+        found = Moment(homes=self._ends(), done=self._done, failed=list(self._failed))
         for entry in self._world.entries:
             found.counts[entry.kind] = found.counts.get(entry.kind, 0) + 1
         found.alerts = found.counts.get("headend.alert", 0)
         found.fired = {number: fault.fired for number, fault in self._injected.items()}
+        return self._looked(found, at)
+
+    def _looked(self, found: Moment, at: str) -> Moment:
+        """With what the checks of a moment look at besides."""
+        found.oracle = self._diagnosed(to_diagnose(self._read, found, at, self._served.estate.seed))
+        found.harms = self._harms() if asks_harm(self._read, at) else []
         return found
+
+    def _ends(self) -> dict[int, HomeEnd]:
+        found = {home: HomeEnd(home, Verdict.PENDING, "", 0, None) for home in self._homes}
+        for line in self._ledger():
+            home = line["installation"]
+            if home in found:
+                verdict = Verdict[line["verdict"].upper()]
+                found[home] = HomeEnd(home, verdict, line["cause"], line["attempts"], _AUDITED[line["audited"]])
+        return found
+
+    def _diagnosed(self, homes: Sequence[int]) -> list[Diagnosed]:
+        """What the oracle says of the devices for which there are keys."""
+        estate = self._served.estate
+        found = []
+        for home in homes:
+            record = estate.smso(estate.installation(home))
+            for party in KEYED:
+                device = record.device(party)
+                if device is not None and device.keys is not None:
+                    name = party.name.lower()
+                    told = self._served.ask("GET", f"/v1/installations/{home}/{name}/diagnose")
+                    found.append(Diagnosed(home, name, told["verdict"], told["reason"], told["advice"]))
+        return found
+
+    def _harms(self) -> list[SwitchHarm]:
+        """What became of the heating of each home, from the first midnight until now."""
+        return [
+            SwitchHarm(home, each["switch"], each["lost_us"], each["gained_us"])
+            for home in self._homes
+            if self._world.home(home).installation.wiring is not None
+            for each in self._served.ask("GET", f"/v1/installations/{home}/heating")["switches"]
+        ]
 
     def _ledger(self) -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = []

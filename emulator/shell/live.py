@@ -22,8 +22,9 @@ from typing import Any, Final, TypeAlias
 from emulator.commands import AlertStorm, Command
 from emulator.dcc.auxiliary_release import FIRST_NUMBER, AuxiliarySettings
 from emulator.errors import InputError, UsageError
-from emulator.faults.fault import Fault
+from emulator.faults.fault import Fault, Point
 from emulator.faults.link import LinkOutage
+from emulator.faults.link_streams import LinkStream
 from emulator.faults.mischief import Armed
 from emulator.fleet import alert_causes
 from emulator.fleet.estate import Estate
@@ -287,6 +288,16 @@ class LiveEstate:
             raise InputError(f"installation {installation} has no {HEADS[port].name.lower()} meter")
         cell.hold(installation)
         return Line(self, installation, reply, port)
+
+    def stream(self, installation: int) -> LinkStream | None:
+        """A client has made a TCP connection to a home: the fault it meets, which is noted; or None."""
+        cell = self.cell(installation)
+        strike = cell.mischief.strike(Point.STREAM, installation, None, self._now)
+        if strike is None:
+            return None
+        cell.journal.note(self._now, installation, Party.HUB, strike.note)
+        fault: LinkStream = strike.fault
+        return fault
 
     def inject(self, installation: int, frame: bytes, reply: Reply, port: Port = WAN) -> bool:
         """As `line(...).send(frame)`, for a caller without a connection: the same `reply` is the same line, and of

@@ -20,6 +20,7 @@ from emulator.shell.addresses import Addresses
 from emulator.shell.gate import Gate
 from emulator.shell.live import LiveEstate
 from emulator.shell.switchboard import Line
+from emulator.shell.torn import TornStream
 
 _VERSION: Final = b"\x00\x01"
 _LINGER_S: Final = 2.0
@@ -181,16 +182,33 @@ class WrapperConnection(Connection):
     _owed: int
     _late: list[bytes]
     """The rest of an answer that comes in pieces, and what waits behind it."""
+    _torn: TornStream | None
+    """What a fault does to the stream; mostly nothing."""
 
     def opened(self) -> None:
         self._line = self.live.line(self.installation, self._reply)
         self._line.in_pieces = self._reply_in_pieces
         self._owed = 0
         self._late = []
+        fault = self.live.stream(self.installation)
+        self._torn = None if fault is None else TornStream(fault, self.transport, self.answered)
+        self._write = self.transport.write if self._torn is None else self._torn.write
 
     @property
     def busy(self) -> bool:
-        return self._owed > 0 or self._whole()
+        return self._owed > 0 or self._whole() or (self._torn is not None and self._torn.waits)
+
+    def eof_received(self) -> bool:
+        if self._torn is None or not self._torn.close_s:
+            return super().eof_received()
+        self._loop.call_later(self._torn.close_s, self.transport.close)
+        return True
+
+    def part(self) -> None:
+        if self._torn is None or not self._torn.close_s:
+            super().part()
+        else:
+            self._loop.call_later(self._torn.close_s, self.transport.close)
 
     def closed(self) -> None:
         self._line.close()
@@ -234,7 +252,7 @@ class WrapperConnection(Connection):
         if self._late:  # one at a time
             self._late.append(frame)
         elif not self.transport.is_closing():
-            self.transport.write(frame[:at])
+            self._write(frame[:at])
             self._late = [frame[at:]]
             self._loop.call_later(min(gap_s, _GAP_MOST_S), self._write_late)
 
@@ -248,7 +266,7 @@ class WrapperConnection(Connection):
             self._late.append(frame)
         elif not self.transport.is_closing():
             self.gate.counts["answers"] += 1
-            self.transport.write(frame)
+            self._write(frame)
             self._owed = max(0, self._owed - 1)
             self.answered()
 

@@ -164,6 +164,9 @@ def test_wrong_settings_are_refused_by_their_name(bench: Make) -> None:
         ("han-lost", {"installation": 4, "device": "gas"}, NoSuchThingError),
         ("link-outage", {"seconds": -1}, WrongFieldError),
         ("link-outage", {"minutes": 1}, WrongFieldError),
+        ("link-preset", {"preset": "/etc/passwd.toml"}, WrongFieldError),
+        ("link-preset", {"preset": "no-such"}, WrongFieldError),
+        ("link-delay", {"distribution": "table", "table": "../numbers.dist"}, WrongFieldError),
     ):
         with pytest.raises(error):
             here.ask(InjectFault(name, settings))

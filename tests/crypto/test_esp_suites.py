@@ -308,6 +308,19 @@ def test_misuse(name: str) -> None:
         out.seal(b"", 4)
 
 
+def test_ivs_of_cbc_do_not_repeat_and_cannot_be_foreseen() -> None:
+    """Each is the number under the key (NIST SP 800-38A appendix C): other keys, other IVs, and no two alike."""
+    own = keys("aes128-sha256")
+    out = make("aes128-sha256", state=SaState(0xFFFF_FF00, 0, 0))
+    ivs = [out.seal(b"inner", 4)[8:24] for _ in range(256)]
+    numbers = Cipher(algorithms.AES(own.key), modes.ECB()).decryptor().update(b"".join(ivs))
+    assert [int.from_bytes(numbers[at : at + 16], "big") for at in range(0, len(numbers), 16)] == list(
+        range(0xFFFF_FF00, 0x1_0000_0000)
+    )
+    other = associate("aes128-sha256", SPI, bytes(16), b"", own.integrity, state=SaState(0xFFFF_FF00, 0, 0))
+    assert other.seal(b"inner", 4)[8:24] not in ivs
+
+
 def test_a_child_process_has_no_association() -> None:
     """A forked child that sealed would repeat its parent's IVs."""
     out = make("aes128-sha256")

@@ -15,6 +15,7 @@ from emulator.kernel.time import SECOND
 from emulator.link.encap import KEEPALIVE, datagram
 from emulator.link.esp_end import EspEnd, EspSettings, Received
 from emulator.link.esp_spec import SaSpec, inner_mtu
+from emulator.link.ike.effects import Address, ChildDown, PathChanged
 from emulator.link.nat import Nat, NatSettings
 
 LEFT, RIGHT, PUBLIC = 0xC6120000, 0xC6130000, 0xC0000201
@@ -111,6 +112,37 @@ def test_cut_after_it_is_sealed(encap: bool, df) -> None:
         assert [one.what for one in answers] == ["waiting", "waiting", "packet"]
         assert answers[-1].data == whole
     assert left.send(packet(4000, flags=2), 0).reason == ("" if df == "clear" else "too big")
+
+
+@pytest.mark.parametrize("fragment", ["before", "after"])
+@pytest.mark.parametrize("df", ["copy", "set", "clear"])
+@pytest.mark.parametrize("tunnel", [True, False], ids=["tunnel", "transport"])
+@pytest.mark.parametrize("flags", [0, 2])
+def test_nothing_over_the_mtu_leaves(fragment, df, tunnel: bool, flags: int) -> None:
+    """Whatever the settings: all that leaves fits, DF is as it is set, and what cannot be is answered."""
+    left, right = pair(settings=EspSettings(fragment=fragment, df=df), tunnel=tunnel)
+    source, destination = (HEAD, HUB) if tunnel else (LEFT, RIGHT)
+    sent = left.send(packet(2500, source=source, destination=destination, flags=flags), 0)
+    outers = [IPV4_FRAME.parse(one) for one in sent.packets]
+    assert all(len(one) <= 1500 for one in sent.packets)
+    assert {one.flags & 2 for one in outers} <= {{"copy": flags, "set": 2, "clear": 0}[df]}
+    refused = flags == 2 if df == "copy" else df == "set" and (flags == 2 or not tunnel)
+    assert (sent.reason, sent.back is not None, len(sent.packets)) == (
+        ("too big", True, 0) if refused else ("", False, 2)
+    )
+    assert [right.receive(one, 0).what for one in sent.packets][-1:] == ([] if refused else ["packet"])
+
+
+@pytest.mark.parametrize("fragment", ["before", "after"])
+def test_payloads_for_a_socket(fragment) -> None:
+    """On a UDP socket the headers are the system's: the same ESP packets, marked by nothing but their SPI."""
+    left, right = pair(settings=EspSettings(fragment=fragment), encap=True)
+    for flags, size in ((2, 1438), (0, 3000)):
+        sent = left.send_udp(packet(size, flags=flags), 0)
+        assert len(sent.packets) == (3 if size > 1438 and fragment == "before" else 1)
+        answers = [right.receive_udp(one, LEFT, 4500) for one in sent.packets]
+        assert [one.what for one in answers] == ["packet"] * len(answers)
+    assert left.send_udp(packet(1439), 0).back is not None
 
 
 def test_the_outer_header() -> None:
@@ -251,6 +283,37 @@ def test_rekeying_loses_nothing() -> None:
     assert right.receive(under_way, 0).reason == "association"
     with pytest.raises(UsageError):
         right.up(spec(1), spec(0x1004))
+
+
+def test_what_lost_against_the_peers_rekeying_never_sends() -> None:
+    """Both ends renewed at once: of two replacements one is only opened with, also when the old one has gone."""
+    for winner_first in (True, False):
+        left, _ = pair()
+        order = [(0x1005, 0x2005, 0x2002), (0x1006, 0x2006, None)]
+        for out, into, replaces in order if winner_first else reversed(order):
+            left.up(spec(out), spec(into), send=False, replaces=replaces)
+        assert left.send(packet(), 0).packets[0][20:24] == (0x1001).to_bytes(4, "big")
+        left.down(0x2002)
+        assert left.send(packet(), 0).packets[0][20:24] == (0x1005).to_bytes(4, "big")
+        left.down(0x2006)
+        assert left.spis == (0x2005,)
+    late = EspEnd(LEFT, RIGHT)
+    late.up(spec(0x1007), spec(0x2007), send=False, replaces=0x2002)  # what it was to replace has gone before
+    assert late.send(packet(), 0).reason == ""
+
+
+def test_the_path_changes() -> None:
+    """Where IKE says so: other addresses and ports, and UDP from now on, which leaves less room."""
+    left, right = pair()
+    assert left.send(packet(1446), 0).reason == ""
+    left.apply(PathChanged((0x2002, 0x7777), Address(LEFT + 9, 4500), Address(PUBLIC, 61_000), True))
+    assert left.send(packet(1446), 0).reason == "too big"
+    outer = IPV4_FRAME.parse(left.send(packet(1438), 0).packets[0])
+    assert (outer.source, outer.destination, outer.protocol) == (LEFT + 9, PUBLIC, 17)
+    assert UDP_FRAME.parse(outer.payload).destination_port == 61_000
+    assert right.receive_udp(outer.payload[8:], PUBLIC, 61_000).what == "packet"
+    left.apply(ChildDown(0x2002, 0x1001, "closed"))
+    assert left.spis == ()
 
 
 def test_children_have_their_own_traffic() -> None:

@@ -180,3 +180,19 @@ def test_keepalives_are_for_silence() -> None:
     never = Keepalives(0)
     never.sent(0)
     assert not never.due(1 << 60)
+
+
+@pytest.mark.stranger
+@pytest.mark.parametrize("size", [69, 1000, 1501, 9000])
+@pytest.mark.parametrize("mtu", [68, 576, 1500])
+def test_scapy_cuts_and_mends_as_we_do(size: int, mtu: int) -> None:
+    """Our pieces are scapy's, byte for byte; scapy makes our packet of them, and we make it of scapy's."""
+    inet = pytest.importorskip("scapy.layers.inet")
+    whole = packet(size)
+    theirs = [bytes(piece) for piece in inet.fragment(inet.IP(whole), fragsize=(mtu - 20) & ~7)]
+    ours = fragment(whole, mtu)
+    assert ours == theirs
+    reassembly = Reassembly()
+    assert [reassembly.take(piece, 0) for piece in theirs][-1] == whole
+    (mended,) = inet.defragment([inet.IP(piece) for piece in ours])
+    assert bytes(mended.payload) == IPV4_FRAME.parse(whole).payload

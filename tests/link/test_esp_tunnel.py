@@ -77,7 +77,8 @@ def test_a_tunnel_is_renewed_while_packets_are_under_way() -> None:
         assert stage.spec.spi == 0x1000 + number
         packet = carry(both, b"new")
         assert packet[20:28] == (0x1000 + number).to_bytes(4, "big") + (1).to_bytes(4, "big")
-        assert both.open(old[number]) is None or backend() != "native"
+        if backend() == "native":
+            assert both.open(old[number]) is None  # the short way knows the newest association alone
         assert both.open_by_stages(old[number])[4] == bytes([number])
     with pytest.raises(ReplayError):
         both.open_by_stages(old[2])

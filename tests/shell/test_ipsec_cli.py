@@ -88,7 +88,8 @@ def test_strongswan_is_told_everything_but_the_key() -> None:
 
 
 def test_other_ports_are_told_and_any_port_is_not() -> None:
-    assert "local_port = 4500\n    remote_port = 14500" in run("link", "config", "--ike-port", "1500", "--natt-port", "14500").stdout
+    text = run("link", "config", "--ike-port", "1500", "--natt-port", "14500").stdout
+    assert "local_port = 4500\n    remote_port = 14500" in text
     done = run("link", "config", "--natt-port", "0")
     assert "which ports" in str(done.exception)
 

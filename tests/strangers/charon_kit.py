@@ -183,17 +183,13 @@ swanctl {{
         """Bring up a child and the IKE SA it needs; returns when that stands or has failed."""
         return self.swanctl("--initiate", "--child", child, "--timeout", str(int(timeout)), check=check)
 
-    def rekey(self, *, ike: str = "", child: str = "", reauth: bool = False) -> None:
+    def rekey(self, *, ike: str = "", child: str = "") -> None:
         """Start a rekey of this connection or child. It returns at once; `wait` for its end."""
-        words = ["--ike", ike] if ike else ["--child", child]
-        self.swanctl("--rekey", *words, *(["--reauth"] if reauth else []))
+        self.swanctl("--rekey", *(["--ike", ike] if ike else ["--child", child]))
 
-    def terminate(
-        self, ike: str = "", *, child: str = "", force: bool = False, check: bool = True
-    ) -> CompletedProcess[str]:
-        """Delete an IKE SA, or one child; returns when the peer has answered, with `force` without waiting for it."""
-        words = ["--child", child] if child else ["--ike", ike]
-        return self.swanctl("--terminate", *words, *(["--force"] if force else []), check=check)
+    def terminate(self, ike: str = "", *, child: str = "") -> CompletedProcess[str]:
+        """Delete an IKE SA, or one child; returns when the peer has answered."""
+        return self.swanctl("--terminate", *(["--child", child] if child else ["--ike", ike]))
 
     # What it knows
 

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-for _name in ("unpack_kit", "wire_kit", "namespace_kit", "uml_kit", "mpls_kit", "charon_kit", "pluto_kit", "frr_kit"):
+KITS = (
+    "unpack_kit", "wire_kit", "namespace_kit", "uml_kit", "esp_kit", "mpls_kit", "charon_kit", "pluto_kit", "frr_kit",
+    "gateway_kit",
+)  # fmt: skip
+
+for _name in KITS:
     if _name not in sys.modules:  # tests carry no `__init__.py`: what they share is loaded by path, once
         _spec = importlib.util.spec_from_file_location(_name, Path(__file__).with_name(f"{_name}.py"))
         assert _spec is not None
@@ -22,3 +27,14 @@ def unpacked_strangers(request: pytest.FixtureRequest) -> None:
     cache = getattr(request.config, "cache", None)
     if cache is not None:
         sys.modules["unpack_kit"].keep_in(cache.mkdir("strangers"))
+
+
+_GATEWAYS = ("uml", "charon", "frr", "pluto")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m is applied
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that bring up another gateway or kernel take minutes together, and no other Python changes them."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and any(name in item.path.stem for name in _GATEWAYS):
+            item.add_marker(pytest.mark.gateway)

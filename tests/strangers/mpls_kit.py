@@ -54,10 +54,9 @@ class KernelLsr:
         """What becomes of a label: `ip -f mpls route`'s own words."""
         self.guest.run(f"ip -f mpls route replace {words} {towards}")
 
-    def impose(self, prefix: str, labels: str, ttl: int | None = None, table: str = "main") -> None:
+    def impose(self, prefix: str, labels: str) -> None:
         """IPv4 for `prefix` leaves with these labels, outermost first."""
-        fixed = f" ttl {ttl}" if ttl is not None else ""
-        self.guest.run(f"ip route replace {prefix} table {table} encap mpls {labels}{fixed} via inet {AFTER} dev vec1")
+        self.guest.run(f"ip route replace {prefix} encap mpls {labels} via inet {AFTER} dev vec1")
 
     def forward(self, body: bytes, kind: int = MPLS, device: int = 0) -> list[Out]:
         """Everything that leaves the router because of this packet: told by a later one that certainly leaves, by the

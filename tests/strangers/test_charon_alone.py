@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from charon_kit import Charon, connection
 from namespace_kit import Lab, Namespace
-from wire_kit import Bridge
+from wire_kit import Bridge, Rule
 
 from emulator.codecs.ike import IKE_FRAME
 from emulator.codecs.ipv4 import IPV4_FRAME
@@ -53,8 +53,10 @@ class Pair(NamedTuple):
 
 
 @contextmanager
-def pair_in(folder: Path, settings: str = "", ike: str = "", child: str = "") -> Iterator[Pair]:
-    """Two charons that know each other; what is given holds for the first."""
+def pair_in(
+    folder: Path, settings: str = "", ike: str = "", child: str = "", rule: Rule | None = None
+) -> Iterator[Pair]:
+    """Two charons that know each other; what is given holds for the first, the rule for the bridge."""
     with Lab(folder) as lab:
         places = [lab.add("a"), lab.add("b")]
         wires = [place.wire(end) for place, end in zip(places, ENDS, strict=True)]
@@ -64,7 +66,7 @@ def pair_in(folder: Path, settings: str = "", ike: str = "", child: str = "") ->
             *ENDS, local_id="a", remote_id="b", local_ts="10.1.0.0/24", remote_ts="10.2.0.0/24", ike=ike, child=child
         )
         here = connection(*ENDS[::-1], local_id="b", remote_id="a")
-        with Bridge(wires[0], wires[1]) as bridge:
+        with Bridge(wires[0], wires[1], rule) as bridge:
             yield Pair(places, [Charon(places[0], there, settings=settings), Charon(places[1], here)], bridge)
 
 
@@ -114,6 +116,38 @@ def test_they_rekey_and_part(pair: Pair) -> None:
     one.terminate("link")
     other.wait("received DELETE for IKE_SA link")
     assert one.sas() == {}
+
+
+def test_an_answer_lost_on_the_way_is_sent_again_to_the_byte(tmp_path: Path) -> None:
+    """The bridge loses the first IKE_AUTH answer: the request comes again, and so does the very same answer (RFC 7296
+    section 2.1)."""
+    lost: list[bytes] = []
+
+    def rule(side: int, packet: bytes) -> list[bytes]:
+        payload = UDP_FRAME.parse(IPV4_FRAME.parse(packet).payload).payload.removeprefix(bytes(4))
+        if side == 1 and not lost and payload[18:20] == b"\x23\x20":  # exchange IKE_AUTH, a response
+            lost.append(payload)
+            return []
+        return [packet]
+
+    with pair_in(tmp_path, settings="retransmit_timeout = 0.3", rule=rule) as pair:
+        pair.charons[0].initiate()
+        answers = [message for message in pair.ike() if message[18:20] == b"\x23\x20"]
+        assert len(answers) == 2
+        assert set(answers) == set(lost)
+
+
+def test_a_cable_needs_no_one_to_carry(tmp_path: Path) -> None:
+    """Two namespaces by themselves, as a served gateway and a VPN gateway would stand: the kernel carries."""
+    with Lab(tmp_path) as lab:
+        one, other = lab.add("a"), lab.add("b")
+        lab.cable(one, ENDS[0], other, ENDS[1])
+        for place, user in ((one, INNER[0]), (other, INNER[1])):
+            place.ip(f"addr add {user}/32 dev lo")
+        inner = {"local_ts": "10.1.0.0/24", "remote_ts": "10.2.0.0/24"}
+        Charon(other, connection(*ENDS[::-1], local_id="b", remote_id="a"))
+        Charon(one, connection(*ENDS, local_id="a", remote_id="b", **inner)).initiate()
+        one.run(f"ping -q -c 3 -i 0.05 -W 5 -I {INNER[0]} {INNER[1]}")
 
 
 @pytest.mark.slow

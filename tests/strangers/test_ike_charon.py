@@ -4,6 +4,7 @@ charon runs in a namespace of its own with its userland ESP; we hold the wire to
 blocking driver turns datagrams and the clock into calls of `IkePeer`, opens what comes as ESP and answers pings.
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -287,13 +288,18 @@ def test_other_esp_keys_are_the_same_at_both_ends(tmp_path: Path, begins: str, e
 
 @WAYS
 def test_the_key_schedule_is_charons(tmp_path: Path, begins: str) -> None:
-    """The IKE secrets in charon's log are the ones we computed, in all of them that the suite has."""
+    """The secrets in charon's log are the ones we computed: five of the IKE SA, both of the child."""
     with meeting(tmp_path) as met:
         begin(met, begins)
         (sa,) = met.ours.peer.sas.values()
         told = met.charon.secrets()
-        for name, ours_ in zip(("d", "ei", "er", "pi", "pr"), ("d", "ei", "er", "pi", "pr"), strict=True):
-            assert told[f"Sk_{name} secret"][-1] == getattr(sa.keys, ours_), name
+        for name in ("d", "ei", "er", "pi", "pr"):
+            assert told[f"Sk_{name} secret"][-1] == getattr(sa.keys, name), name
+        there, back = met.child().inbound, met.child().outbound
+        if begins == "we":
+            there, back = back, there
+        assert told["encryption initiator key"][-1] == there.encryption + there.salt
+        assert told["encryption responder key"][-1] == back.encryption + back.salt
 
 
 @WAYS
@@ -336,7 +342,13 @@ def test_another_group_is_asked_for(tmp_path: Path, begins: str) -> None:
 def test_cookies(tmp_path: Path, begins: str) -> None:
     """Either end under load asks for a cookie and gets it."""
     limits = Limits(cookies_from=0) if begins == "charon" else None
-    with meeting(tmp_path, settings="cookie_threshold = 0\n  cookie_threshold_ip = 0", limits=limits) as met:
+    with meeting(tmp_path, settings="cookie_threshold = 1\n  cookie_threshold_ip = 1", limits=limits) as met:
+        if begins == "we":  # one set-up left half-open is what charon takes for load here
+            stray = IkePeer("stray", [ours()], b"stray", Address(US, 501))
+            (first,) = stray.initiate("link", now())
+            assert isinstance(first, Transmit)
+            met.ours.udp.send(OURS, 501, THEIRS, 500, first.payload)
+            met.charon.wait("sending packet")
         begin(met, begins)
         met.charon.wait(r"N\(COOKIE\)")
         met.ping()
@@ -441,6 +453,6 @@ def test_charon_is_not_troubled_by_anything_of_ours(tmp_path: Path) -> None:
         met.ours.wait(IkeDown)
         met.ours.do("rekey_child", met.child().spi_in)
         met.ours.wait(ChildDown)
-        for complaint in ("malformed", "verification failed", "parsing", "invalid HASH", "could not decrypt"):
-            assert complaint not in met.charon.log().replace("parsing rule", "").replace("parsing body", "")[:0] or True
+        complaint = "verification failed|integrity check|could not decrypt|invalid payload|unable to parse|malformed"
+        assert not re.search(complaint, met.charon.log(), re.IGNORECASE)
         assert not [note for note in met.ours.of(Note) if note.kind in ("ike.malformed", "ike.refused")]

@@ -14,9 +14,10 @@ from uml_kit import Guest
 from wire_kit import IPV4, MPLS
 
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
+from emulator.codecs.udp import UDP, UDP_FRAME, checksum
 from emulator.kernel.chance import between
 from emulator.link.mpls.drops import Dropped
-from emulator.link.mpls.encapsulation import Ethernet
+from emulator.link.mpls.encapsulation import Ethernet, InIp, InUdp
 from emulator.link.mpls.habits import LINUX, STANDARD, Habits
 from emulator.link.mpls.lsr import Interface, Lsr
 from emulator.link.mpls.tables import Inside, Towards
@@ -202,3 +203,57 @@ def test_the_exceptions_are_the_only_differences(kernel: KernelLsr) -> None:
     assert (ours(lsr, kernel, pop)[0].body[3], kernel.forward(pop)[0].body[3]) == (63, 9)
     lookup = labelled(103, inner=packet(), ttl=64)
     assert (ours(lsr, kernel, lookup)[0].body[8], kernel.forward(lookup)[0].body[8]) == (63, 62)
+
+
+@pytest.fixture(scope="module")
+def tunnel(kernel: KernelLsr) -> Lsr:
+    """The kernel's own MPLS in IP (RFC 4023) towards us; what comes in UDP to port 6635 (RFC 7510) its FOU takes out
+    and treats alike. Here, the neighbour at the other end."""
+    guest = kernel.guest
+    guest.load("ipip", "fou")
+    guest.run("ip fou add port 6635 ipproto 137")
+    guest.ip(
+        f"link add mip type ipip local {ROUTER[0]} remote {BEFORE} mode mplsip ttl 64",
+        "link set mip up",
+        "addr add 10.99.0.2 peer 10.99.0.1 dev mip",
+    )
+    kernel.setting("net.mpls.conf.mip.input", 1)
+    kernel.route("110 as 210", "via inet 10.99.0.1 dev mip")
+    here, there = number(BEFORE), number(ROUTER[0])
+    return Lsr("here", [Interface("udp", InUdp(here, there)), Interface("ip", InIp(here, there))])
+
+
+@pytest.mark.parametrize("carrier", ["udp", "ip"])
+@pytest.mark.parametrize("size", [20, 21, 1000, 1400])
+def test_the_kernel_takes_labels_from_our_tunnels(kernel: KernelLsr, tunnel: Lsr, carrier: str, size: int) -> None:
+    """Swapped, and out as Ethernet, or back to us in IP, which our router takes in turn."""
+    wire, (near, far) = tunnel.interfaces[carrier].encapsulation, kernel.guest.wires
+    inner = packet(size=size)
+    # What leaves a tunnel is queued once more than what comes as it is: nothing sent later can tell when it is through.
+    near.send(wire.close(True, labelled(100, inner=inner)))
+    assert far.receive_any() == (MPLS, labelled(200, inner=inner, ttl=63))
+    near.send(wire.close(True, labelled(110, inner=inner)))
+    answer = near.receive()
+    assert answer is not None
+    assert IPV4_FRAME.parse(answer).protocol == 137
+    tunnel.labels[210] = Towards("udp", (310,))
+    (sent,) = tunnel.forward(answer, "ip", 0)
+    assert sent.frame == tunnel.interfaces["udp"].encapsulation.close(True, labelled(310, inner=inner, ttl=62))
+
+
+def test_a_tunnel_with_a_wrong_checksum_is_dropped_there_and_here(kernel: KernelLsr, tunnel: Lsr) -> None:
+    """A UDP checksum of zero is none; any other has to hold."""
+    here, there = number(BEFORE), number(ROUTER[0])
+    stack = labelled(100, inner=packet())
+    right = checksum(here, there, 49_152, 6_635, stack)
+    near = InUdp(there, here)
+    lsr = Lsr("kernel's twin", [Interface("udp", near), Interface("out", Ethernet(b"\2" * 6, b"\4" * 6))])
+    lsr.labels[100] = Towards("out", (200,))
+    for given, taken in ((right ^ 0x100, False), (0, True), (right, True)):
+        datagram = UDP_FRAME.build(UDP(49_152, 6_635, given, stack))
+        sent = IPV4_FRAME.build(IPv4(here, there, 17, 0, 64, datagram))
+        kernel.guest.wires[0].send(sent)
+        if taken:  # the refused one, which came before, was not among what left
+            assert kernel.guest.wires[1].receive_any() == (MPLS, labelled(200, inner=packet(), ttl=63))
+        assert isinstance(lsr.forward(sent, "udp", 0), list) is taken
+    assert kernel.guest.wires[1].receive_any(0.5) is None

@@ -10,7 +10,7 @@ from pluto_kit import Pluto, connection
 from uml_kit import Guest
 from wire_kit import Bridge
 
-pytestmark = pytest.mark.stranger
+pytestmark = [pytest.mark.stranger, pytest.mark.slow]
 
 ENDS = "192.0.2.1", "192.0.2.2"
 INNER = "10.1.0.1", "10.2.0.1"

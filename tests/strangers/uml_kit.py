@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from unpack_kit import program, unpacked
+from unpack_kit import missing, program, unpacked
 from wire_kit import Ethernet
 
 BOOT = 90.0
@@ -88,6 +88,10 @@ class Guest:
             self._waiting[0].result(BOOT)
             for number in range(devices):
                 self.run(f"ip link set vec{number} up")
+        except RuntimeError:
+            self.close()
+            said = (self.folder / "kernel.log").read_text(errors="replace").strip()[-300:]
+            missing("a guest kernel that runs", f"User-Mode Linux ended before it was up: {said}")
         except BaseException:
             self.close()
             raise
@@ -145,52 +149,6 @@ class Guest:
         """`ip` with these lines, all in one process; the first that fails is an AssertionError."""
         self.run(["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
 
-    def add_sa(
-        self,
-        source: str,
-        destination: str,
-        spi: int,
-        key: bytes,
-        *,
-        mode: str = "tunnel",
-        algorithm: str = "aead rfc4106(gcm(aes))",
-        icv_bits: int = 128,
-        auth_key: bytes = b"",
-        window: int = 64,
-        esn: bool = False,
-        encap: tuple[int, int] | None = None,
-        sequence: tuple[int, int] = (0, 0),
-        reqid: int = 1,
-    ) -> None:
-        """An ESP SA in the kernel. `key` as the kernel wants it (AEAD: key and salt together).
-
-        `algorithm` is `aead NAME`, or `enc NAME auth-trunc NAME` with `auth_key` of its own; `sequence` is (last sent,
-        last received), 64 bits with `esn`; `encap` the UDP ports (source, destination) of RFC 3948.
-        """
-        sent, received = sequence
-        words = f"xfrm state add src {source} dst {destination} proto esp spi {spi:#x} reqid {reqid} mode {mode} "
-        words += f"replay-window {window} " + ("flag esn " if esn else "flag af-unspec " if mode == "tunnel" else "")
-        if algorithm.startswith("aead "):
-            words += f"aead {algorithm[5:]} 0x{key.hex()} {icv_bits} "
-        else:
-            cipher, _, proof = algorithm.removeprefix("enc ").partition(" auth-trunc ")
-            words += f"enc {cipher} 0x{key.hex()} auth-trunc {proof} 0x{auth_key.hex()} {icv_bits} "
-        if encap is not None:
-            words += f"encap espinudp {encap[0]} {encap[1]} 0.0.0.0 "
-        words += f"replay-seq {received & 0xFFFFFFFF:#x} replay-oseq {sent & 0xFFFFFFFF:#x} "
-        if esn:
-            words += f"replay-seq-hi {received >> 32:#x} replay-oseq-hi {sent >> 32:#x} "
-        self.ip(words)
-
-    def add_policy(
-        self, direction: str, inner: tuple[str, str], outer: tuple[str, str], *, mode: str = "tunnel", reqid: int = 1
-    ) -> None:
-        """Traffic of `inner` (source, destination; prefixes) crosses `outer` in ESP; `direction` in, out or fwd."""
-        self.ip(
-            f"xfrm policy add src {inner[0]} dst {inner[1]} dir {direction} "
-            f"tmpl src {outer[0]} dst {outer[1]} proto esp reqid {reqid} mode {mode}"
-        )
-
     def load(self, *modules: str) -> None:
         """Kernel modules, by name."""
         self.run(["/run/modprobe", "-a", *modules])
@@ -219,6 +177,54 @@ class Guest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def sa(
+    source: str,
+    destination: str,
+    spi: int,
+    key: bytes,
+    *,
+    mode: str = "tunnel",
+    algorithm: str = "aead rfc4106(gcm(aes))",
+    icv_bits: int = 128,
+    auth_key: bytes = b"",
+    window: int = 64,
+    esn: bool = False,
+    encap: tuple[int, int] | None = None,
+    sequence: tuple[int, int] = (0, 0),
+    reqid: int = 1,
+) -> str:
+    """`Guest.ip`'s line that makes an ESP SA. `key` as the kernel wants it (AEAD: key and salt together).
+
+    `algorithm` is `aead NAME`, or `enc NAME auth-trunc NAME` with `auth_key` of its own; `sequence` is (last sent, last
+    received), 64 bits with `esn`; `encap` the UDP ports (source, destination) of RFC 3948.
+    """
+    sent, received = sequence
+    words = f"xfrm state add src {source} dst {destination} proto esp spi {spi:#x} reqid {reqid} mode {mode} "
+    words += f"replay-window {window} " + ("flag esn " if esn else "flag af-unspec " if mode == "tunnel" else "")
+    if algorithm.startswith("aead "):
+        words += f"aead {algorithm[5:]} 0x{key.hex()} {icv_bits} "
+    else:
+        cipher, _, proof = algorithm.removeprefix("enc ").partition(" auth-trunc ")
+        words += f"enc {cipher} 0x{key.hex()} auth-trunc {proof} 0x{auth_key.hex()} {icv_bits} "
+    if encap is not None:
+        words += f"encap espinudp {encap[0]} {encap[1]} 0.0.0.0 "
+    words += f"replay-seq {received & 0xFFFFFFFF:#x} replay-oseq {sent & 0xFFFFFFFF:#x} "
+    if esn:
+        words += f"replay-seq-hi {received >> 32:#x} replay-oseq-hi {sent >> 32:#x} "
+    return words
+
+
+def policy(
+    direction: str, inner: tuple[str, str], outer: tuple[str, str], *, mode: str = "tunnel", reqid: int = 1
+) -> str:
+    """`Guest.ip`'s line by which traffic of `inner` (source, destination; words of a selector may follow the second)
+    crosses `outer` in ESP; `direction` is in, out or fwd."""
+    return (
+        f"xfrm policy add src {inner[0]} dst {inner[1]} dir {direction} "
+        f"tmpl src {outer[0]} dst {outer[1]} proto esp reqid {reqid} mode {mode}"
+    )
 
 
 class Started:

@@ -24,6 +24,10 @@ PATIENCE = 10.0
 """Seconds that a stranger on a loaded machine may take for an answer."""
 
 
+Rule = Callable[[int, bytes], list[bytes]]
+"""What a `Bridge` does with a packet from one side (0 or 1): what goes on in its place."""
+
+
 class Wire(Protocol):
     """Whole IPv4 packets. `receive` gives None when nothing came within `timeout` seconds."""
 
@@ -156,10 +160,10 @@ def _until(descriptor: int, timeout: float, read: Callable[[], bytes]) -> Iterat
 class Bridge:
     """Carries packets between two wires until closed; `seen` has them all, with the side they came from (0 or 1).
 
-    `rule` says for each what goes on in its place, in order: nothing, itself, or something else.
+    `rule` says for each what goes on in its place, in order: nothing, itself (where there is no rule), something else.
     """
 
-    def __init__(self, one: Wire, other: Wire, rule: Callable[[int, bytes], list[bytes]] | None = None) -> None:
+    def __init__(self, one: Wire, other: Wire, rule: Rule | None = None) -> None:
         self._wires = one, other
         self._rule = rule or (lambda side, packet: [packet])
         self._ending = threading.Event()

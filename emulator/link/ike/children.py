@@ -14,8 +14,9 @@ from emulator.errors import CryptoError
 from emulator.kernel.effects import Instant, Note
 from emulator.link.ike import notices
 from emulator.link.ike.effects import Negotiated
+from emulator.link.ike.held import ChildSa
 from emulator.link.ike.keys import child_keys
-from emulator.link.ike.sa import ChildSa, IkeSa
+from emulator.link.ike.sa import IkeSa
 from emulator.link.ike.selectors import narrowed, within
 from emulator.link.ike.settings import Child
 from emulator.link.ike.suites import ESP, Suite, accepted, choose, offered

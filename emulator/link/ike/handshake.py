@@ -18,8 +18,9 @@ from emulator.kernel.effects import Instant, Note
 from emulator.link.ike import notices, proof
 from emulator.link.ike.children import ChildOffer
 from emulator.link.ike.effects import Address
+from emulator.link.ike.held import Outstanding
 from emulator.link.ike.keys import ciphers, digest, ike_keys, skeyseed
-from emulator.link.ike.sa import IkeSa, Outstanding
+from emulator.link.ike.sa import IkeSa
 from emulator.link.ike.settings import Connection, Identity
 from emulator.link.ike.suites import Suite, accepted, offered
 from emulator.link.ike.tasks import DeleteIke, Task

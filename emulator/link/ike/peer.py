@@ -16,10 +16,11 @@ from emulator.link.ike import handshake, notices, responder
 from emulator.link.ike.chance import Chance
 from emulator.link.ike.children import CreateChild
 from emulator.link.ike.effects import Address, Effect, Effects, Transmit
+from emulator.link.ike.held import ChildSa
 from emulator.link.ike.informational import answer_informational
 from emulator.link.ike.keylog import KeyLog
 from emulator.link.ike.rekey import RekeyIke, answer_create
-from emulator.link.ike.sa import MARKER, NEVER, ChildSa, IkeSa
+from emulator.link.ike.sa import MARKER, NEVER, IkeSa
 from emulator.link.ike.settings import Connection, Identity, Limits, Timers
 from emulator.link.ike.tasks import DeleteChild, DeleteIke, Task
 
@@ -93,8 +94,7 @@ class IkePeer:
             message = IKE_FRAME.parse(datagram)
         except FrameError as error:
             self.tell(Note("ike.refused", (error.reason, str(source))))
-            if len(datagram) >= HEADER and datagram[17] >> 4 > 2 and not datagram[19] & notices.RESPONSE:
-                self._other_version(datagram, source, local)
+            self._other_version(datagram, source, local)
             return self._told()
         self._sort(message, datagram, source, local, now)
         return self._told()
@@ -124,7 +124,10 @@ class IkePeer:
     # what somebody wishes
 
     def initiate(self, connection: str, now: Instant, child: str | None = None) -> Effects:
-        """Set up a connection, or where it stands one more child. InputError: no such name, or nowhere to go."""
+        """Set up a connection, or where it stands one more child; one that is being set up is left to it.
+
+        InputError: no such name, or nowhere to go.
+        """
         found = self._connection(connection)
         if child is not None:
             found.child(child)
@@ -132,7 +135,7 @@ class IkePeer:
         if standing is not None:
             name = child or (found.children[0].name if found.children else "")
             standing.ask(CreateChild(found.child(name)), now)
-        else:
+        elif not any(sa.connection.name == connection and sa.state in ("init", "auth") for sa in self.sas.values()):
             self._start(found, child, now)
         if found.keep:
             self._kept.add(connection)
@@ -284,13 +287,14 @@ class IkePeer:
     def connection_for(self, sa: IkeSa, who: Identity, wished: Identity | None) -> Connection | None:
         """The connection that a peer of this identity may have, over this SA's suite and from its address."""
         assert sa.suite is not None
-        wanted = {one.transform.number for one in (sa.suite.encryption, sa.suite.prf, sa.suite.group) if one}
+        suite = sa.suite
+        wanted = {one.name for one in (suite.encryption, suite.prf, suite.integrity, suite.group) if one}
         for one in self.connections.values():
             if one.remote is not None and one.remote.ip != sa.remote.ip:
                 continue
             if one.remote_id not in (None, who) or wished not in (None, one.local_id):
                 continue
-            known = {algorithm.number for offer in one.offers for kind in offer.kinds.values() for algorithm in kind}
+            known = {algorithm.name for offer in one.offers for kind in offer.kinds.values() for algorithm in kind}
             if wanted <= known:
                 return one
         return None
@@ -349,7 +353,13 @@ class IkePeer:
         self.tell(Note("ike.refused", ("no such SA", str(source))))
 
     def _other_version(self, datagram: bytes, source: Address, local: Address) -> None:
+        """Tell a newer peer that begins which version is spoken here (RFC 7296 2.5); noise gets no answer."""
+        size = int.from_bytes(datagram[24:28], "big")
+        if len(datagram) < HEADER or datagram[17] >> 4 <= 2 or datagram[19] & notices.RESPONSE or size != len(datagram):
+            return
         initiator = int.from_bytes(datagram[:8], "big")
+        if not initiator or any(datagram[8:16]):
+            return
         about = IKE(initiator, 0, notices.VERSION, datagram[18], 0, 0, ())
         self.answer_open(about, (notices.status(notices.INVALID_MAJOR_VERSION),), source, local)
 

@@ -143,11 +143,11 @@ def answer_auth(sa: IkeSa, payloads: Sequence[Any], now: Instant) -> Sequence[An
         raise notices.Refuse(notices.AUTHENTICATION_FAILED) from error
     sa.connection, sa.peer_id = connection, identity
     sa.mobike = connection.mobike and notices.notified(payloads, notices.MOBIKE_SUPPORTED) is not None
-    if notices.notified(payloads, notices.INITIAL_CONTACT) is not None:
-        sa.peer.began_anew(sa, now)
     sa.handshake = None
     sa.peer.proven(sa, held.came_from or sa.remote)
     sa.up(now)
+    if notices.notified(payloads, notices.INITIAL_CONTACT) is not None:
+        sa.peer.began_anew(sa, now)
     answer: list[Any] = [IDr(*connection.local_id), *certificates(connection), auth]
     if notices.of_kind(payloads, SA) is not None:
         try:

@@ -8,8 +8,7 @@ that is neither the next nor the last, an answer nobody waits for, a wrong role 
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha1
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from emulator.codecs.ike import IKE, IKE_FRAME, IKE_PAYLOADS, Payloads
 from emulator.codecs.ike_payloads import Encrypted, EncryptedFragment, Notify, Unknown
@@ -23,12 +22,12 @@ from emulator.link.ike.effects import (
     Effect,
     IkeDown,
     IkeUp,
-    Negotiated,
     PathChanged,
     Transmit,
 )
 from emulator.link.ike.fragments import Pieces, cut
-from emulator.link.ike.settings import Child, Connection, Identity
+from emulator.link.ike.held import ChildSa, Outstanding, State, nat_hash
+from emulator.link.ike.settings import Connection, Identity
 from emulator.link.ike.tasks import DeleteChild, DeleteIke, MoveAddress, Probe, Task
 
 if TYPE_CHECKING:
@@ -38,47 +37,11 @@ if TYPE_CHECKING:
     from emulator.link.ike.peer import IkePeer
     from emulator.link.ike.suites import Suite
 
-State: TypeAlias = Literal["init", "auth", "half-open", "up", "replaced", "closing", "down"]
-"""init, auth: we wait for the answer to IKE_SA_INIT, IKE_AUTH. half-open: the peer has yet to prove itself. replaced:
-rekeyed, its children gone to another. closing: we have asked for its end."""
-ChildState: TypeAlias = Literal["up", "rekeying", "replaced", "closing"]
-
 MARKER: Final = bytes(4)
 KEEPALIVE: Final = b"\xff"
 NEVER: Final = 1 << 62
 _HEADERS: Final = 28 + 4 + 28 + 8
 """IPv4, UDP, marker, IKE header and an SKF header: what a fragment's text comes on top of."""
-
-
-@dataclass(slots=True, eq=False)
-class ChildSa:
-    """A child as its IKE SA keeps it. Times are instants; `expire_at` is when it is closed if no rekey replaced it."""
-
-    config: Child
-    negotiated: Negotiated
-    rekey_at: Instant
-    expire_at: Instant
-    state: ChildState = "up"
-
-    @property
-    def spi_in(self) -> int:
-        return self.negotiated.spi_in
-
-    @property
-    def spi_out(self) -> int:
-        return self.negotiated.spi_out
-
-
-@dataclass(slots=True)
-class Outstanding:
-    """Our request on its way. `due`: when to send it again, or give up."""
-
-    task: Task
-    exchange: int
-    message_id: int
-    datagrams: list[bytes]
-    due: Instant
-    sent: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -193,7 +156,8 @@ class IkeSa:
         marker = MARKER if source.port == self.peer.natt_port else b""
         for datagram in datagrams:
             self.tell(Transmit(marker + datagram, source, destination))
-        self.sent_at = now
+        if destination == self.remote:  # what goes elsewhere keeps no translator's mapping open
+            self.sent_at = now
 
     def sealed(self, exchange: int, response: int, message_id: int, payloads: Sequence[Any]) -> list[bytes]:
         """A protected message: one datagram, or several fragments. `response` is the flag or 0."""
@@ -270,9 +234,8 @@ class IkeSa:
         except FrameError as error:
             self.tell(Note("ike.malformed", (self.connection.name, error.reason)))
             if not response:
-                self.send(
-                    self.sealed(message.exchange, notices.RESPONSE, message.message_id, (notices.status(7),)), now
-                )
+                told = (notices.status(notices.INVALID_SYNTAX),)
+                self.send(self.sealed(message.exchange, notices.RESPONSE, message.message_id, told), now)
             return self.down(now, "the peer sent a malformed message")
         if response:
             self._answered(payloads, now)
@@ -463,9 +426,3 @@ class IkeSa:
         if self.outstanding is not None:
             self.send(self.outstanding.datagrams, now)
         self.ask(MoveAddress(), now)
-
-
-def nat_hash(spis: bytes, address: Address) -> bytes:
-    """SHA1(SPIi | SPIr | address | port)."""
-    words = spis + address.ip.to_bytes(4, "big") + address.port.to_bytes(2, "big")
-    return sha1(words, usedforsecurity=False).digest()

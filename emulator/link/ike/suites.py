@@ -29,7 +29,7 @@ Mode: TypeAlias = Literal["gcm", "cbc", "chacha"]
 @dataclass(frozen=True, slots=True)
 class Algorithm:
     """One transform. `key`: bytes of key (ENCR, without salt; INTEG, PRF); `salt`, `icv`: bytes, of an AEAD; `digest`:
-    the hash of a PRF or INTEG; `title`: its name in a table of Wireshark."""
+    the hash of a PRF or INTEG; `title`: its name in Wireshark's table, if it has one."""
 
     name: str
     kind: int
@@ -63,7 +63,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
             _gcm(256, 8, 18),
             Algorithm("aes128", ENCR, 12, 16, True, mode="cbc", title="AES-CBC-128 [RFC3602]"),
             Algorithm("aes256", ENCR, 12, 32, True, mode="cbc", title="AES-CBC-256 [RFC3602]"),
-            Algorithm("chacha20poly1305", ENCR, 28, 32, False, 4, 16, "chacha", title="ChaCha20-Poly1305 [RFC7634]"),
+            Algorithm("chacha20poly1305", ENCR, 28, 32, False, 4, 16, "chacha"),
             Algorithm("prfsha256", PRF, 5, 32, digest="sha256"),
             Algorithm("prfsha384", PRF, 6, 48, digest="sha384"),
             Algorithm("prfsha512", PRF, 7, 64, digest="sha512"),

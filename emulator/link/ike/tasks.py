@@ -13,7 +13,8 @@ from emulator.link.ike import notices
 from emulator.link.ike.suites import ESP, IKE
 
 if TYPE_CHECKING:
-    from emulator.link.ike.sa import ChildSa, IkeSa
+    from emulator.link.ike.held import ChildSa
+    from emulator.link.ike.sa import IkeSa
 
 
 class Task:

@@ -19,7 +19,7 @@ whether there is any.
     18    MTU: black hole, ICMP, fragments                             mtu        Mtu
     19    down by a schedule                                           cuts       Down (a black window: `link.outages`)
     20    data or time limit, hang                                     cuts       DataLimit
-    21    streams                                                      no packets: where sockets are (`emulator.shell`)
+    21    streams                                                      no packets: `faults.link_streams`, at sockets
     22    modes                                                        modes      Modes
     23    per direction                                                each model is of one direction
     24    NAT                                                          translated Translated (over `link.nat`)

@@ -5,24 +5,31 @@ comes out, goes into the next. Every impairment counts the packets of the link b
 one that came earlier, or leaves, moves nobody's luck.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final
 
 from emulator.kernel.effects import Instant
-from emulator.link.impairments.base import Carried, Impairment, numbered
+from emulator.link.impairments.base import COPY_BITS, Carried, Impairment, numbered
 
 MOST_COPIES: Final = 1_024
 """So many packets may become of one; a chain of duplicators cannot run away."""
 
 
-class Member:
-    """An impairment in its place, and how many packets the link was offered since."""
+UNTOUCHED: Final = 0
+LATE: Final = 1
+CHANGED: Final = 2
 
-    __slots__ = ("model", "offered")
+
+class Member:
+    """An impairment in its place: how many packets the link was offered since, and what it did to the last one."""
+
+    __slots__ = ("did", "model", "offered")
 
     def __init__(self, model: Impairment) -> None:
         self.model = model
         self.offered = 0
+        self.did = UNTOUCHED
+        """To the last packet, or any copy of it: nothing, only a delay, or more."""
 
     def snapshot(self) -> dict[str, Any]:
         return {"offered": self.offered, "model": self.model.snapshot()}
@@ -32,33 +39,50 @@ class Member:
         self.model.restore(state["model"])
 
 
-Struck: TypeAlias = Callable[[Member, Carried, bytes], None]
-"""Who is told of every packet that an impairment took hold of: which one, what came of it, and the packet."""
-
-
-def through(members: Iterable[Member], packet: bytes, now: Instant, struck: Struck | None = None) -> Carried:
+def through(members: Sequence[Member], packet: bytes, now: Instant) -> Carried:
     """What comes out of `members` for a packet put on the link at `now`; delays in µs from `now`, in no order."""
-    under_way: list[tuple[int, int, bytes]] = [(0, 0, packet)]
-    copies = 0
+    delay = 0
+    for place, member in enumerate(members):
+        member.offered += 1
+        out = member.model.carry(packet, now + delay, member.offered << COPY_BITS)
+        if len(out) != 1:
+            member.did = CHANGED
+            under_way = [(delay + more, copy, each) for copy, (more, each) in enumerate(out)]
+            return _spread(members[place + 1 :], under_way, now)
+        more, carried = out[0]
+        if carried is not packet and carried != packet:
+            member.did = CHANGED
+            packet = carried
+        else:
+            member.did = LATE if more else UNTOUCHED
+        delay += more
+    return [(delay, packet)]
+
+
+def _spread(members: Sequence[Member], under_way: list[tuple[int, int, bytes]], now: Instant) -> Carried:
+    """The same for none or several, each with its delay so far and the number of its copy."""
+    copies = len(under_way) - 1
     for member in members:
         member.offered += 1
-        carry = member.model.carry
+        member.did = UNTOUCHED
         if not under_way:
             member.model.missed(now, numbered(member.offered))
             continue
         onwards: list[tuple[int, int, bytes]] = []
         for delay, copy, each in under_way:
             first = True
-            carried = carry(each, now + delay, numbered(member.offered, copy))
-            if struck is not None:
-                struck(member, carried, each)
-            for more, out in carried:
+            out = member.model.carry(each, now + delay, numbered(member.offered, copy))
+            if len(out) != 1 or out[0][1] != each:
+                member.did = CHANGED
+            elif out[0][0] and not member.did:
+                member.did = LATE
+            for more, carried in out:
                 if first:
-                    onwards.append((delay + more, copy, out))
+                    onwards.append((delay + more, copy, carried))
                     first = False
                 elif copies < MOST_COPIES:
                     copies += 1
-                    onwards.append((delay + more, copies, out))
+                    onwards.append((delay + more, copies, carried))
         under_way = onwards
     return [(delay, each) for delay, _, each in under_way]
 

@@ -29,9 +29,9 @@ class Rate(Impairment):
 
     __slots__ = (
         "_bits", "_burst", "_cell", "_cell_overhead", "_ecn", "_limit_bytes", "_limit_packets", "_luck", "_mark_from",
-        "_mark_full", "_mark_most", "_overhead", "busy_ns", "waiting",
+        "_mark_full", "_mark_most", "_overhead", "_price", "busy_ns", "queued", "waiting",
     )  # fmt: skip
-    STATE: ClassVar[tuple[str, ...]] = ("busy_ns", "waiting")
+    STATE: ClassVar[tuple[str, ...]] = ("busy_ns", "queued", "waiting")
 
     def __init__(
         self,
@@ -62,27 +62,37 @@ class Rate(Impairment):
         self._mark_full = mark_full_bytes
         self._mark_most = mark_most
         self._ecn = ecn
+        self._price = 8e9 / bits_per_second
         self.busy_ns = 0
+        self.queued = 0
+        """Bytes of what is waiting."""
         self.waiting: deque[tuple[Instant, int]] = deque()
         """(when it is out, bytes) of what has not come out yet, oldest first."""
 
     def carry(self, packet: bytes, now: Instant, number: int) -> Carried:
         waiting = self.waiting
         while waiting and waiting[0][0] <= now:
-            waiting.popleft()
-        queued = sum(size for _, size in waiting) if self._limit_bytes or self._mark_full else 0
+            self.queued -= waiting.popleft()[1]
+        size = len(packet)
         if self._limit_packets and len(waiting) >= self._limit_packets:
             return []
-        if self._limit_bytes and queued + len(packet) > self._limit_bytes:
+        if self._limit_bytes and self.queued + size > self._limit_bytes:
             return []
-        if self._mark_full and self._congested(queued, number):
+        if self._mark_full and self._congested(self.queued, number):
             marked = congestion_marked(packet) if self._ecn else None
             if marked is None:
                 return []
             packet = marked
-        self.busy_ns = max(self.busy_ns, now * _NS) + round(self.wire_bytes(len(packet)) * 8e9 / self._bits)
-        out = max(now, -((self._burst - self.busy_ns) // _NS))
-        waiting.append((out, len(packet)))
+        start = now * _NS
+        if start < self.busy_ns:
+            start = self.busy_ns
+        cost = self.wire_bytes(size) if self._cell else size + self._overhead
+        self.busy_ns = start + round(cost * self._price)
+        out = -((self._burst - self.busy_ns) // _NS)
+        if out < now:
+            out = now
+        waiting.append((out, size))
+        self.queued += size
         return [(out - now, packet)]
 
     def wire_bytes(self, size: int) -> int:

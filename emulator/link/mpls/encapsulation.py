@@ -7,7 +7,7 @@ the labels' (their path is one hop to the stack). The UDP source port would spre
 one path, so it is constant.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, Protocol
 
 from emulator.codecs import udp
@@ -79,55 +79,84 @@ class Ethernet:
 
 
 @dataclass(frozen=True, slots=True)
-class InUdp:
-    """Addresses are 32-bit ints."""
+class _Tunnel:
+    """Between two routers. Addresses are 32-bit ints.
 
-    local: int
-    remote: int
-    ttl: int = 64
-    overhead: ClassVar[int] = 28
-
-    def close(self, labelled: bool, packet: bytes) -> bytes:
-        if not labelled:
-            return packet
-        datagram = UDP_FRAME.build(UDP(SOURCE_PORT, UDP_PORT, 0, packet))
-        return IPV4_FRAME.build(IPv4(self.local, self.remote, udp.PROTOCOL, 0, self.ttl, datagram))
-
-    def open(self, frame: bytes) -> tuple[bool, bytes]:
-        outside = _whole(frame)
-        if outside is None or outside.destination != self.local or outside.protocol != udp.PROTOCOL:
-            return False, frame
-        inside = UDP_FRAME.parse(outside.payload)
-        if inside.destination_port != UDP_PORT:
-            return False, frame
-        if inside.checksum and inside.checksum != udp.checksum(
-            outside.source, outside.destination, inside.source_port, UDP_PORT, inside.payload
-        ):
-            raise Drop("malformed", "the outer UDP checksum does not hold")
-        _from(outside, self.remote)
-        return True, inside.payload
-
-
-@dataclass(frozen=True, slots=True)
-class InIp:
-    """Addresses are 32-bit ints."""
+    Both headers repeat: only their lengths differ, so what was built or accepted once is kept by length.
+    """
 
     local: int
     remote: int
     ttl: int = 64
     overhead: ClassVar[int] = 20
+    _sent: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _taken: dict[int, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def close(self, labelled: bool, packet: bytes) -> bytes:
         if not labelled:
             return packet
-        return IPV4_FRAME.build(IPv4(self.local, self.remote, IP_PROTOCOL, 0, self.ttl, packet))
+        header = self._sent.get(len(packet))
+        if header is None:
+            header = self._sent[len(packet)] = self._built(packet)[: self.overhead]
+        return header + packet
 
     def open(self, frame: bytes) -> tuple[bool, bytes]:
+        header = self._taken.get(len(frame))
+        if header is not None and frame.startswith(header):
+            return True, frame[self.overhead :]
+        packet, constant = self._read(frame)
+        if packet is None:
+            return False, frame
+        if constant:
+            self._taken.setdefault(len(frame), frame[: self.overhead])
+        return True, packet
+
+    def _built(self, packet: bytes) -> bytes:
+        raise NotImplementedError
+
+    def _read(self, frame: bytes) -> tuple[bytes | None, bool]:
+        """(the labelled packet or None, whether another with this header needs no other look)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class InUdp(_Tunnel):
+    """RFC 7510."""
+
+    overhead: ClassVar[int] = 28
+
+    def _built(self, packet: bytes) -> bytes:
+        datagram = UDP_FRAME.build(UDP(SOURCE_PORT, UDP_PORT, 0, packet))
+        return IPV4_FRAME.build(IPv4(self.local, self.remote, udp.PROTOCOL, 0, self.ttl, datagram))
+
+    def _read(self, frame: bytes) -> tuple[bytes | None, bool]:
+        outside = _whole(frame)
+        if outside is None or outside.destination != self.local or outside.protocol != udp.PROTOCOL:
+            return None, False
+        inside = UDP_FRAME.parse(outside.payload)
+        if inside.destination_port != UDP_PORT:
+            return None, False
+        if inside.checksum and inside.checksum != udp.checksum(
+            outside.source, outside.destination, inside.source_port, UDP_PORT, inside.payload
+        ):
+            raise Drop("malformed", "the outer UDP checksum does not hold")
+        _from(outside, self.remote)
+        return inside.payload, not inside.checksum
+
+
+@dataclass(frozen=True, slots=True)
+class InIp(_Tunnel):
+    """RFC 4023."""
+
+    def _built(self, packet: bytes) -> bytes:
+        return IPV4_FRAME.build(IPv4(self.local, self.remote, IP_PROTOCOL, 0, self.ttl, packet))
+
+    def _read(self, frame: bytes) -> tuple[bytes | None, bool]:
         outside = _whole(frame)
         if outside is None or outside.destination != self.local or outside.protocol != IP_PROTOCOL:
-            return False, frame
+            return None, False
         _from(outside, self.remote)
-        return True, outside.payload
+        return outside.payload, True
 
 
 def _whole(frame: bytes) -> IPv4 | None:

@@ -3,10 +3,10 @@
 Unlike the link's codec it lets options pass: a provider carries what its customers send.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
+from emulator.codecs.value import Value
 from emulator.link.mpls.drops import Drop
 
 ICMP: Final = 1
@@ -21,8 +21,7 @@ _MORE: Final = 0x2000
 _OFFSET: Final = 0x1FFF
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Value):
     """What of a header decides. `length` of the header in bytes; `fragment` the 16 bits with the flags."""
 
     length: int

@@ -514,6 +514,7 @@ const at = (us) => instant(us);
 const WORDS = {
   "audit.astray": (device, old, now) => `the audit found ${party(device)} astray: old keys ${old}, new keys ${now}`,
   "audit.ended": (agrees) => (agrees ? "the audit agrees with the ledger" : "the audit does not agree with the ledger"),
+  "audit.master-lost": (device) => `the audit found that ${party(device)} no longer takes keys under its master key`,
   "audit.no-answer": () => "the audit got no answer",
   "auxiliary.held": (number, on, minutes) => `auxiliary switch ${number} held ${on ? "on" : "off"}${minutes ? ` for ${minutes} min` : ""}`,
   "auxiliary.reset": (number) => `auxiliary switch ${number} back to the calendar`,

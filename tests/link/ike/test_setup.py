@@ -271,6 +271,18 @@ def test_the_peer_begins_anew() -> None:
     assert ends.agree() == 1
 
 
+def test_a_gateway_that_begins_anew_is_not_begun_with_twice() -> None:
+    """Both ends keep the connection: after one lost its memory there is one tunnel, and not one for each."""
+    ends = Ends(keep=True).up()
+    fresh = IkePeer("left", [connection(0, keep=True)], b"left, later", LEFT)
+    ends.memory.peers[0] = fresh
+    ends.memory.moved(fresh)
+    ends.memory.children["left"].clear()
+    ends.do(fresh, "initiate", "core", seconds=20)
+    assert ends.agree() == 1
+    assert len(fresh.sas) == len(ends.right.sas) == 1
+
+
 def test_settings_are_refused_with_a_word_on_what_to_do() -> None:
     """Every refusal is an InputError that names the thing."""
     for make, word in (
@@ -308,6 +320,26 @@ def test_no_secret_is_ever_shown() -> None:
     for secret in (b"a secret of both", child.inbound.encryption, child.outbound.salt):
         assert repr(secret)[2:-1] not in shown
         assert secret.hex() not in shown
+
+
+def test_a_wish_during_a_set_up_makes_no_second_one() -> None:
+    """Whoever is impatient gets one IKE SA all the same."""
+    ends = Ends()
+    for _ in range(3):
+        ends.memory.do(ends.left, ends.left.initiate("core", ends.memory.now))
+    ends.wait(1)
+    assert ends.agree() == 1
+    assert len(ends.right.sas) == 1
+
+
+def test_one_address_with_two_connections() -> None:
+    """Which of them a peer means is known when it says who it is, and only then."""
+    ends = Ends()
+    other = connection(1, name="other", remote_id=Identity.of("other.example"), secret=Secret(b"not this"))
+    mine = ends.right.connections["core"]
+    ends.right.connections = {"other": other, "core": mine}
+    ends.up()
+    assert ends.right.status()[0]["connection"] == "core"
 
 
 def test_the_same_seed_gives_the_same_tunnel() -> None:

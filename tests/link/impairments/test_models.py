@@ -214,7 +214,8 @@ def test_between_the_thresholds_ever_more_are_marked() -> None:
                 Luck(number, "red"),
                 RATE | {"mark_from_bytes": 2_000, "mark_full_bytes": 6_000, "mark_most": 0.5},
             )
-            one.waiting.append((NOW + SECOND, queued - (queued == 6_000)))  # type: ignore[attr-defined]
+            one.queued = queued - (queued == 6_000)  # type: ignore[attr-defined]
+            one.waiting.append((NOW + SECOND, one.queued))  # type: ignore[attr-defined]
             lost += not one.carry(bytes(10), NOW, numbered(1))
         assert abs(lost / 400 - share) < 0.08
 
@@ -288,7 +289,7 @@ def test_a_limit_of_data_or_time_cuts_or_hangs() -> None:
 def test_corruption_spares_what_it_is_told_to_spare() -> None:
     short = carried(model("corrupt", probability=1.0, bits=4, first=20), [bytes(20)])
     assert short == [[(0, bytes(20))]]
-    ((fate,),) = [fates for fates in carried(model("corrupt", probability=1.0, bits=9_999, first=8), [bytes(10)])]
+    ((fate,),) = carried(model("corrupt", probability=1.0, bits=9_999, first=8), [bytes(10)])
     assert fate[1] == bytes(8) + b"\xff\xff"
 
 
@@ -460,3 +461,46 @@ def test_models_are_made_by_name_with_their_settings() -> None:
 def test_duplicators_in_a_row_do_not_run_away() -> None:
     line = Pipeline([model("duplicate", probability=1.0, copies=16, lag_ms=0) for _ in range(5)])
     assert len(line.carry(b"a", NOW)) == MOST_COPIES + 1
+
+
+@pytest.mark.parametrize(
+    "count", [pytest.param(3_000, id="3k"), pytest.param(300_000, id="300k", marks=pytest.mark.slow)]
+)
+def test_no_mutated_packet_is_too_much_for_the_models_that_look_into_it(count: int) -> None:
+    """Bits turned and ends cut off, of every kind of packet: bytes come out, or nothing, and never an error."""
+    chance = Luck(9, "mutations")
+    ike = bytes(16) + bytes((46, 0x20, 36, 0x20)) + bytes(4) + (28).to_bytes(4, "big")
+    packets = [
+        offered("plain", WRAPPER.build(Wrapper(1, 16, b"get"))), offered("ipsec", bytes(120)), offered("mpls"), bare(),
+        labelled(), datagram(4500, bytes(4) + ike), datagram(500, ike), datagram(4500, bytes.fromhex("51000006") + ike),
+        WRAPPER.build(Wrapper(1, 2, b"get")),
+    ]  # fmt: skip
+    nat = Nat(1, 0, 0xC613FF01)
+    models = [
+        Filter(LUCK, **{**CONDITIONS, "label": 9, "spi": 3, "ike_exchange": 35, "sap": 7}),
+        model("list", ordinals=frozenset({0}), contents=(b"\xde\xad\xbe\xef",)),
+        model("rate", **{**RATE, "bits_per_second": 1e12, "mark_from_bytes": 0, "mark_full_bytes": 1 << 30}),
+        model("mtu", mtu=100, policy="fragment", router="10.9.9.9"),
+        model("mtu", mtu=99, policy="too-big", router="10.9.9.9"),
+        *(
+            model("esp", action=action, probability=1.0, by=1, back=1, lag_ms=0)
+            for action in ("replay", "wrong-spi", "wrong-sequence", "bad-tag")
+        ),
+        *(
+            model("labels", action=action, probability=1.0, label=3, by=1)
+            for action in ("wrong-label", "ttl-1", "missing-bottom", "php-off", "label-withdrawn")
+        ),
+        Translated(nat, outward=True, rebind_s=60),
+        Translated(nat, outward=False, rebind_s=0),
+    ]
+    for number in range(count):
+        bent = bytearray(packets[number % len(packets)])
+        for turn in range(1 + chance.bits(number) % 4):
+            luck = chance.bits(number, 1 + turn)
+            bent[luck % len(bent)] ^= 1 << (luck >> 32) % 8
+        if chance.bits(number, 9) % 3 == 0:
+            del bent[chance.bits(number, 10) % len(bent) :]
+        for one in models:
+            for delay, out in one.carry(bytes(bent), NOW + number, numbered(number + 1)):
+                assert delay >= 0
+                assert isinstance(out, bytes)

@@ -53,7 +53,7 @@ def within(measured: float, theory: float, deviation: float) -> None:
 
 
 def mean(values: list[Any]) -> float:
-    return sum(values) / len(values)
+    return float(sum(values)) / len(values)
 
 
 def share_deviation(share: float, count: int, likeness: float = 0.0) -> float:
@@ -77,11 +77,11 @@ def tetrachoric(share: float, rho: float) -> float:
 
     at = NormalDist().inv_cdf(share)
     steps = 2_000
-    total = 0.0
+    total: float = 0.0
     for step in range(steps):
         each = rho * (step + 0.5) / steps
         total += exp(-(at**2) / (1 + each)) / (2 * pi * sqrt(1 - each**2)) * rho / steps
-    return share**2 + total
+    return float(share**2 + total)
 
 
 @sized
@@ -157,7 +157,7 @@ def test_jitter_has_its_middle_and_its_spread(count: int, distribution: str) -> 
     late = delays(model("delay", distribution=distribution, **settings), count)
     spread = 20 / sqrt(3) if distribution == "uniform" else 20.0
     within(mean(late), 400.0, spread / sqrt(count))
-    # Of a Pareto distribution of shape 3 the variance of the variance has no bound; its median says what the tail hides.
+    # A Pareto distribution of shape 3 has no bound on the variance of its variance; its median tells what that hides.
     middle = sorted(late)[count // 2]
     if distribution in ("uniform", "normal"):
         variance = mean([(each - 400) ** 2 for each in late])

@@ -11,7 +11,6 @@ from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
 from emulator.codecs.ldp import (
     ADDRESS,
     FATAL,
-    FEC,
     HELLO,
     INITIALIZATION,
     KEEPALIVE,
@@ -22,10 +21,13 @@ from emulator.codecs.ldp import (
     LDP,
     LDP_FRAME,
     NOTIFICATION,
+    Message,
+)
+from emulator.codecs.ldp_tlvs import (
+    FEC,
     AddressList,
     GenericLabel,
     HelloParameters,
-    Message,
     OtherElement,
     Prefix,
     RequestId,
@@ -198,6 +200,20 @@ def test_a_vpn_rides_on_what_ldp_brought() -> None:
     assert isinstance(network.cross("A", "customer", packet, 0)[0].what, bytes)
 
 
+def test_a_vpn_of_the_next_router_needs_its_own_label_alone() -> None:
+    """B is A's neighbour and pops for itself; and a VPN route that moves to another edge router leaves the first."""
+    world, lsrs = routers()
+    world.speakers[A].bindings.vpn("v", FAR, B, 700)
+    world.run(20)
+    assert lsrs[A].vrfs["v"].find(FAR[0]) == Towards("b", (700,), BA)
+    world.speakers[A].bindings.vpn("v", FAR, C, 500)
+    assert lsrs[A].vrfs["v"].find(FAR[0]) == Towards("b", (17, 500), BA)
+    world.do(B, world.speakers[B].unroute((B, 32), world.now))
+    assert lsrs[A].vrfs["v"].find(FAR[0]) == Towards("b", (17, 500), BA)
+    with pytest.raises(UsageError, match="no VRF 'w'"):
+        world.speakers[A].bindings.vpn("w", FAR, C, 500)
+
+
 def test_a_withdrawn_label_is_released_and_used_no_more() -> None:
     """The path ends where the label is missing, while IP goes on without labels."""
     world, lsrs = routers()
@@ -213,7 +229,7 @@ def test_a_withdrawn_label_is_released_and_used_no_more() -> None:
 
 def test_sessions_live_for_hours_on_keepalives() -> None:
     world, _ = routers()
-    world.run(6 * 3600)
+    world.run(2 * 3600)
     assert world.kinds(B).count("ldp.up") == 2
     assert "ldp.down" not in world.kinds(B)
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # First process of the guest kernel. The root is the host's, read-only; what must be written is written under /run.
-# Words on the kernel's command line, as name=value, are this script's environment: PYTHON, AGENT, MODULES, PATH.
+# Words on the kernel's command line, as name=value, are this script's environment: PYTHON, AGENT, MODULES, MODPROBE.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys

@@ -29,14 +29,15 @@ class Bindings:
     """Labels, ours and theirs, of one router."""
 
     def __init__(self, lsr: Lsr, settings: Settings) -> None:
-        self._lsr = lsr
+        self.lsr = lsr
         self._settings = settings
         self.routes: dict[Fec, Route] = {}
         self.local: dict[Fec, int] = {}
         self.remote: dict[int, dict[Fec, int]] = {}
         """Neighbour -> prefix -> label, of operational sessions."""
         self.addresses: dict[int, set[int]] = {}
-        self._vpn: dict[tuple[str, int, int], tuple[int, int]] = {}
+        self._vpn: dict[Fec, dict[tuple[str, int, int], int]] = {}
+        """Edge router -> (VRF, prefix, length) -> the label that it gave."""
         self._next = settings.first_label
 
     # Routes
@@ -62,13 +63,13 @@ class Bindings:
             return None
         del self.routes[fec]
         label = self.local.pop(fec)
-        self._lsr.labels.pop(label, None)
-        self._lsr.vrfs[""].remove(*fec)
-        self._follow()
+        self.lsr.labels.pop(label, None)
+        self.lsr.vrfs[""].remove(*fec)
+        self._follow(fec)
         return label
 
     def _fresh(self) -> int:
-        while self._next in self._lsr.labels:
+        while self._next in self.lsr.labels:
             self._next += 1
         if self._next > HIGHEST:
             raise InputError("all labels are in use; lower `first_label` or restart the router")
@@ -80,10 +81,12 @@ class Bindings:
 
         UsageError: no interface of the router is in this VRF.
         """
-        if vrf not in self._lsr.vrfs:
-            raise UsageError(f"router {self._lsr.name} has no VRF {vrf!r}")
-        self._vpn[(vrf, *fec)] = egress, label
-        self._follow()
+        if vrf not in self.lsr.vrfs:
+            raise UsageError(f"router {self.lsr.name} has no VRF {vrf!r}")
+        for others in self._vpn.values():
+            others.pop((vrf, *fec), None)
+        self._vpn.setdefault((egress, 32), {})[(vrf, *fec)] = label
+        self._follow((egress, 32))
 
     # What neighbours say
 
@@ -102,12 +105,12 @@ class Bindings:
             )
             out = () if label is None or label == IMPLICIT_NULL else (label,)
             towards = Towards(interface, out, via)
-            self._lsr.vrfs[""].add(*fec, towards)
+            self.lsr.vrfs[""].add(*fec, towards)
             if label is None:
-                self._lsr.labels.pop(self.local[fec], None)
+                self.lsr.labels.pop(self.local[fec], None)
             else:
-                self._lsr.labels[self.local[fec]] = towards
-        self._follow()
+                self.lsr.labels[self.local[fec]] = towards
+        self._follow(fec)
 
     def install_all(self) -> None:
         """Write the tables for every prefix: somebody's addresses have changed."""
@@ -120,16 +123,16 @@ class Bindings:
             self.addresses.pop(router, None)
             self.install_all()
 
-    def _follow(self) -> None:
-        """VPN routes follow the labels towards their edge routers."""
-        for (vrf, prefix, length), (egress, label) in self._vpn.items():
-            fec = egress, 32
-            below = self._lsr.vrfs[""].find(egress) if fec in self.routes else None
-            if below is None or (not below.labels and not self._popped_next(fec)):
-                self._lsr.vrfs[vrf].remove(prefix, length)
+    def _follow(self, fec: Fec) -> None:
+        """VPN routes follow the label towards their edge router; without one they are no routes."""
+        routes = self._vpn.get(fec)
+        if not routes:
+            return
+        # Our label for it is in the table only if the next hop has given one: perhaps the implicit null, which is none
+        # to put on, but says that the next hop is the edge router itself.
+        below = self.lsr.labels.get(self.local.get(fec, -1))
+        for (vrf, prefix, length), label in routes.items():
+            if isinstance(below, Towards):
+                self.lsr.vrfs[vrf].add(prefix, length, Towards(below.interface, (*below.labels, label), below.via))
             else:
-                self._lsr.vrfs[vrf].add(prefix, length, Towards(below.interface, (*below.labels, label), below.via))
-
-    def _popped_next(self, fec: Fec) -> bool:
-        """Whether the next hop is the end of the path: it has given the implicit null."""
-        return self.local.get(fec) in self._lsr.labels
+                self.lsr.vrfs[vrf].remove(prefix, length)

@@ -6,15 +6,8 @@ space changes nothing. Targeted hellos are not answered.
 
 from typing import Final, NamedTuple
 
-from emulator.codecs.ldp import (
-    HELLO,
-    LDP,
-    LDP_FRAME,
-    HelloParameters,
-    Message,
-    TransportAddress,
-    UnknownTLV,
-)
+from emulator.codecs.ldp import HELLO, LDP, LDP_FRAME, Message
+from emulator.codecs.ldp_tlvs import HelloParameters, TransportAddress, UnknownTLV
 from emulator.errors import FrameError
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import SECOND

@@ -28,11 +28,9 @@ from emulator.codecs.ldp import (
     NOTIFICATION,
     VERSION,
     Message,
-    SessionParameters,
-    Status,
-    UnknownTLV,
     split,
 )
+from emulator.codecs.ldp_tlvs import SessionParameters, Status, UnknownTLV
 from emulator.errors import FrameError
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import SECOND

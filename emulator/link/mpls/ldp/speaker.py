@@ -13,20 +13,14 @@ from collections.abc import Mapping
 from emulator.codecs.ldp import (
     ADDRESS,
     ADDRESS_WITHDRAW,
-    FEC,
     LABEL_MAPPING,
     LABEL_RELEASE,
     LABEL_REQUEST,
     LABEL_WITHDRAW,
     NOTIFICATION,
-    AddressList,
-    GenericLabel,
     Message,
-    Prefix,
-    RequestId,
-    Status,
-    Wildcard,
 )
+from emulator.codecs.ldp_tlvs import FEC, AddressList, GenericLabel, Prefix, RequestId, Status, Wildcard
 from emulator.errors import UsageError
 from emulator.kernel.effects import Instant, Note, Wake
 from emulator.kernel.time import SECOND
