@@ -155,11 +155,13 @@ def main() -> None:
         "wire_vs_strongswan_userland": None,
     }
     day = found["tunnels_day"]
-    sys.stdout.write(
-        f"wire, 128 bytes, impaired: {found['wire_packets_s']:,.0f} packets/s; pipe: {found['pipe_packets_s']:,.0f}/s\n"
-        f"handshakes: {found['handshakes_s']:,.0f}/s\n"
-        f"{tunnels} tunnels for a virtual day: {day['played_out_s']:.1f} s played out, {day['known_s']:.1f} s in chains\n"
+    lines = (
+        f"wire, 128 bytes, impaired: {found['wire_packets_s']:,.0f} packets/s",
+        f"pipe: {found['pipe_packets_s']:,.0f} packets/s",
+        f"handshakes: {found['handshakes_s']:,.0f}/s",
+        f"{tunnels} tunnels, a virtual day: {day['played_out_s']:.1f} s played out, {day['known_s']:.1f} s in chains",
     )
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
 

@@ -6,6 +6,7 @@ that arrived, at the second it was sent. Nothing in the picture is drawn by hand
 
 from dataclasses import replace
 from html import escape
+from itertools import pairwise
 from typing import Final
 
 from emulator.kernel.time import DAY, HOUR, MILLISECOND, SECOND
@@ -60,7 +61,7 @@ def run(kind: str, profile: LinkProfile) -> list[tuple[float, int, str]]:
 def gap(arrived: list[tuple[float, int, str]]) -> float:
     """The longest time without a packet down, in seconds, less the usual distance of two."""
     sent = [at for at, direction, _ in arrived if not direction]
-    return max(after - before for before, after in zip(sent, sent[1:], strict=False)) - STEP / SECOND
+    return max(after - before for before, after in pairwise(sent)) - STEP / SECOND
 
 
 def draw() -> str:
@@ -74,7 +75,7 @@ def draw() -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         'font-family="sans-serif" font-size="14">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
-        '<text x="16" y="28" font-size="18" fill="#222">The six seconds between: packets that arrive, every 50 ms</text>',
+        '<text x="16" y="28" font-size="18" fill="#222">The six seconds between: packets that arrive</text>',
         f'<text x="16" y="48" fill="#06c">IPsec</text><text x="66" y="48" fill="#080">MPLS</text>'
         f'<text x="{width - 90}" y="48" fill="#222">longest gap</text>',
     ]

@@ -39,8 +39,8 @@ class Tunnel:
     """One direction of the tunnel: its sealing and its opening half."""
 
     __slots__ = (
-        "_encap", "_envelope", "_inbound", "_inner", "_leg", "_older", "_opening", "_outbound", "_renewable", "_sealing", "_spec",
-        "_spi", "_strict", "_window",
+        "_encap", "_envelope", "_inbound", "_inner", "_leg", "_older", "_opening", "_outbound", "_renewable",
+        "_sealing", "_spec", "_spi", "_strict", "_window",
     )  # fmt: skip
 
     def __init__(
