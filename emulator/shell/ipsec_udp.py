@@ -113,9 +113,9 @@ class IpsecGateway:
             timers=settings.timers,
             force_encap=True,
         )
-        ike = bound(address, settings.ike_port, "IKE")
+        opened = [ike := bound(address, settings.ike_port, "IKE")]
         try:
-            natt = bound(address, settings.natt_port, "IKE and ESP in UDP")
+            opened.append(natt := bound(address, settings.natt_port, "IKE and ESP in UDP"))
             self.ike_port, self.natt_port = ike.getsockname()[1], natt.getsockname()[1]
             self.address = str(address)
             self._here = Address(int(address), self.ike_port)
@@ -123,7 +123,8 @@ class IpsecGateway:
             self.peer = self._born()
             self.hosts = InnerHosts(live, gate, self._out, profile=profile)
         except BaseException:
-            ike.close()
+            for sock in opened:
+                sock.close()
             raise
         self._sockets = {self.ike_port: ike, self.natt_port: natt}
         self._esp = EspSettings(port=self.natt_port)

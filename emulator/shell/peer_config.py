@@ -15,6 +15,7 @@ from emulator.link.mpls.encapsulation import UDP_PORT
 from emulator.link.profile import STANDARD, LinkProfile
 from emulator.shell.inner import HubAddresses
 from emulator.shell.mpls_udp import label_pairs
+from emulator.shell.outer import place
 from emulator.shell.tun import DEVICE
 
 SECRETS: Final = "smets1-secrets.conf"
@@ -41,7 +42,7 @@ class Ends:
     profile: LinkProfile = STANDARD
 
     def __post_init__(self) -> None:
-        network(self.address)
+        place(self.address, beyond_loopback=True)
         network(self.users)
         for name in (self.local_id, self.remote_id):
             if not _NAME.match(name):
@@ -130,8 +131,9 @@ def label_tables(
     address: str, port: int, peer: str, installations: int, users: str, profile: LinkProfile = STANDARD
 ) -> str:
     """The other edge router, as the static label tables of `link.mpls.static`. InputError: no address, no network."""
-    for text in (address, peer, users):
-        network(text)
+    for text in (address, peer):
+        place(text, beyond_loopback=True)
+    network(users)
     homes = HubAddresses(installations, profile)
     (down_transport, down_vpn), (_, up_vpn) = label_pairs(profile)
     note = f"# It listens on UDP port {port} instead of RFC 7510's.\n" if port != UDP_PORT else ""

@@ -121,8 +121,9 @@ def test_half_a_wish_is_refused(key: Path, tmp_path: Path) -> None:
         (["link", "config", "--peer", "tun", "--psk-file", str(key)], "strongswan has one"),
         (["link", "config", "--peer", "labels", "--mpls-peer-port", "7"], "6635"),
         (["link", "config", "--local-id", "a }\nsecrets {"], "no identity"),
+        (["link", "config", "--ike-address", "192.0.2.1/24"], "no IPv4 address"),
         (["link", "config", "--users", "all"], "no IPv4 network"),
-        (["link", "config", "--peer", "labels", "--mpls-peer", "here"], "no IPv4 network"),
+        (["link", "config", "--peer", "labels", "--mpls-peer", "here"], "no IPv4 address"),
         (["link", "config", "--peer", "tun", "--device", "a b"], "no name of a device"),
         (["link", "status"], "--url"),
     ):
