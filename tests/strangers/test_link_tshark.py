@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,12 @@ def test_a_wrong_key_shows_as_a_bad_icv(tmp_path: Path) -> None:
     run(path, "ipsec")
     table = tmp_path / "run.pcapng.keys" / "esp_sa"
     ours = "".join(f"{esp_sa_line(one)}\n" for cell in (3, 4) for one in pair(5, cell, QUIET))
-    theirs = "".join(f"{esp_sa_line(one)}\n" for cell in (3, 4) for one in pair(6, cell, QUIET))
+    others = [
+        replace(one, key=other.key, salt=other.salt)
+        for cell in (3, 4)
+        for one, other in zip(pair(5, cell, QUIET), pair(6, cell, QUIET), strict=True)
+    ]
+    theirs = "".join(f"{esp_sa_line(one)}\n" for one in others)
     assert table.read_text() == ours
     table.write_text(theirs)
     judged = {row[0] for row in fields(path, "esp.icv_good")}

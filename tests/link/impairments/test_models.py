@@ -22,6 +22,7 @@ from emulator.link.impairments.pipeline import MOST_COPIES, Pipeline
 from emulator.link.impairments.translated import Translated
 from emulator.link.nat import Nat
 from emulator.link.profile import LinkProfile
+from emulator.link.sad import pair
 
 NOW = 1_600_000_000 * SECOND
 QUIET = LinkProfile(outages_per_day=0.0)
@@ -30,6 +31,8 @@ RATE: dict[str, Any] = {
     "bits_per_second": 8_000.0, "burst_bytes": 0, "overhead_bytes": 0, "cell_bytes": 0, "cell_overhead_bytes": 0,
     "limit_packets": 0, "limit_bytes": 0, "mark_from_bytes": 0, "mark_full_bytes": 0, "mark_most": 1.0, "ecn": True,
 }  # fmt: skip
+SPI = pair(1, 3, LinkProfile())[0].spi
+"""Of the tunnel's packets down."""
 CONDITIONS: dict[str, Any] = dict.fromkeys(
     ("protocol", "source", "destination", "port", "spi", "label", "sap", "ike_exchange", "ike_response", "longer_than",
      "shorter_than")
@@ -109,8 +112,8 @@ def test_every_nth_and_exact_lists() -> None:
         (offered("plain"), {"protocol": 17, "port": 4060}, False),
         (offered("plain"), {"source": "10.0.0.0/8", "destination": "10.128.0.77"}, True),
         (offered("plain"), {"destination": "10.128.0.78"}, False),
-        (offered("ipsec"), {"protocol": 50, "spi": 0x51000006}, True),
-        (offered("ipsec"), {"spi": 0x51000007}, False),
+        (offered("ipsec"), {"protocol": 50, "spi": SPI}, True),
+        (offered("ipsec"), {"spi": SPI ^ 1}, False),
         (offered("ipsec"), {"port": 4059}, False),  # inside, nobody sees it
         (offered("mpls"), {"label": 0x40006, "port": 6635}, True),
         (offered("mpls"), {"label": 0x80006, "destination": "10.128.0.77"}, True),
