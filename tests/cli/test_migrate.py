@@ -330,7 +330,11 @@ def test_an_interrupt_ends_the_run_at_once(tmp_path: Path, to_all: bool) -> None
         os.killpg(run.pid, signal.SIGINT)
     else:
         run.send_signal(signal.SIGINT)
-    out, rest = run.communicate(timeout=30)
+    try:
+        out, rest = run.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGKILL)
+        raise
     assert time.monotonic() - began < 5
     assert (run.returncode, out, rest.strip()) == (1, "", "Aborted!")
     assert list(tmp_path.iterdir()) == []
