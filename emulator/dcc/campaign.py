@@ -115,7 +115,7 @@ def run(
     host = CampaignHost(estate, options)
     if workers == 1:
         quiet_collector()
-    with Shards(_Factory(host), estate.cells, workers) as shards:
+    with Shards(host, estate.cells, workers) as shards:
         waiting = {cell: len(estate.members(cell)) for cell in range(estate.cells)}
         next_day = migrate_days(shards, waiting, centre, progress)
         next_day = audit_days(shards, estate.cells, next_day, progress)
@@ -126,11 +126,11 @@ def run(
     fired: dict[int, int] = {}
     ways: dict[str, dict[str, int]] = {"down": {}, "up": {}}
     for end in ends.values():
-        _add(counts, end.counts)
-        _add(samples, end.samples)
-        _add(fired, end.fired)
+        add_up(counts, end.counts)
+        add_up(samples, end.samples)
+        add_up(fired, end.fired)
         for way, numbers in end.ways.items():
-            _add(ways[way], numbers)
+            add_up(ways[way], numbers)
     return Result(
         seed=estate.seed,
         digest=combined_digest(end.digest for end in ends.values()),
@@ -159,16 +159,6 @@ def _harm(options: HostOptions, ends: dict[int, CellEnd]) -> HarmReport | None:
     if options.harm_days is None:
         return None
     return auxiliary_harm.report([harm for end in ends.values() for harm in end.harms])
-
-
-@dataclass(frozen=True, slots=True)
-class _Factory:
-    """Carries the host's recipe into a worker, where it makes its own cells."""
-
-    host: CampaignHost
-
-    def __call__(self) -> CampaignHost:
-        return self.host
 
 
 def migrate_days(
@@ -216,6 +206,7 @@ def audit_days(shards: Shards, cells: int, day: int, progress: Progress | None =
     return day
 
 
-def _add(sums: dict[K, int], more: dict[K, int]) -> None:
+def add_up(sums: dict[K, int], more: dict[K, int]) -> None:
+    """Add counts to the sums of their keys."""
     for key, value in more.items():
         sums[key] = sums.get(key, 0) + value

@@ -4,7 +4,7 @@ import os
 import resource
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
@@ -82,6 +82,10 @@ class CampaignHost:
         self._sampler: Sampler | None = None
         self._open: dict[int, list[JournalPart | Tap]] = {}
         self._contexts: dict[int, Context] = {}
+
+    def __call__(self) -> Self:
+        """The host itself: carried into a worker, it makes its own cells there."""
+        return self
 
     def call(self, cell: int, method: str, arguments: tuple[Any, ...]) -> Any:
         """Answer one call of the parent about one cell."""

@@ -14,7 +14,6 @@ from emulator.faults import hub
 from emulator.faults.fault import DeviceName, Fault, Point, Seconds
 
 _HAN: Final = frozenset({Point.HAN})
-_HUB: Final = frozenset({Point.HUB})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,6 @@ class ObjectUnavailable(hub.HubFault):
 
     name: ClassVar[str] = "object-unavailable"
     row: ClassVar[str] = "F16"
-    points: ClassVar[frozenset[Point]] = _HUB
     example: ClassVar[dict[str, Any]] = {"times": 3}
     word: ClassVar[str] = hub.FORWARD
 
@@ -80,7 +78,6 @@ class StaleMirror(hub.HubFault):
 
     name: ClassVar[str] = "stale-mirror"
     row: ClassVar[str] = "F16"
-    points: ClassVar[frozenset[Point]] = _HUB
     example: ClassVar[dict[str, Any]] = {"age_s": 172_800}
     word: ClassVar[str] = hub.MIRROR
 

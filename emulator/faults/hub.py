@@ -26,13 +26,12 @@ MIRROR: Final = "mirror"
 
 Occasion: TypeAlias = tuple[str, int]
 
-_HUB: Final = frozenset({Point.HUB})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubFault(Fault):
     """Root of the faults of hubs."""
 
+    points: ClassVar[frozenset[Point]] = frozenset({Point.HUB})
     word: ClassVar[str] = ""
     """The occasion it is about."""
 
@@ -46,7 +45,6 @@ class SecondSmsNeeded(HubFault):
 
     name: ClassVar[str] = "second-sms-needed"
     row: ClassVar[str] = "F13"
-    points: ClassVar[frozenset[Point]] = _HUB
     example: ClassVar[dict[str, Any]] = {"share": 0.3}
     word: ClassVar[str] = SMS
 
@@ -59,7 +57,6 @@ class SlowAttach(HubFault):
 
     name: ClassVar[str] = "slow-attach"
     row: ClassVar[str] = "F13"
-    points: ClassVar[frozenset[Point]] = _HUB
     example: ClassVar[dict[str, Any]] = {"extra_s": 90}
     word: ClassVar[str] = ATTACH
 
@@ -73,7 +70,6 @@ class NewAddressAfterWake(HubFault):
 
     name: ClassVar[str] = "new-address-after-wake"
     row: ClassVar[str] = "F13"
-    points: ClassVar[frozenset[Point]] = _HUB
     example: ClassVar[dict[str, Any]] = {"times": 1}
     word: ClassVar[str] = ATTACHED
 
@@ -85,7 +81,6 @@ class HubReboot(HubFault):
 
     name: ClassVar[str] = "hub-reboot"
     row: ClassVar[str] = "F13"
-    points: ClassVar[frozenset[Point]] = _HUB
     example: ClassVar[dict[str, Any]] = {"skip": 4, "times": 1, "dark_s": 45}
     word: ClassVar[str] = FRAME
 
@@ -98,7 +93,6 @@ class ReceiveBufferOverrun(HubFault):
 
     name: ClassVar[str] = "receive-buffer-overrun"
     row: ClassVar[str] = "F13"
-    points: ClassVar[frozenset[Point]] = _HUB
     example: ClassVar[dict[str, Any]] = {"room": 96}
     word: ClassVar[str] = FRAME
 

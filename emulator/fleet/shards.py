@@ -5,6 +5,8 @@ but the answers to what it was asked. Workers are *spawned*: a fork would copy t
 context store refuses any process but its maker anyhow. With one worker the same hosts run in this process, which is
 what a debugger and a profiler want.
 
+What travels is pickled to bytes here, and not by the pipe, whose buffer Python 3.13.0 sometimes complains of on stderr.
+
 The order in which answers arrive depends on the machine; the order of the answers handed on does not: by cell.
 
 Workers have no opinion on interrupts and print nothing: whoever presses Ctrl-C means the parent, and the parent ends
@@ -14,6 +16,7 @@ them. The same goes for a failure: those still at work are ended and not waited 
 import gc
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -22,7 +25,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final, Protocol, TypeAlias
 
 from emulator.errors import EmulatorError
@@ -111,7 +113,7 @@ class Shards:
 
     def _give(self, pipe: Connection, cell: int, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> None:
         try:
-            pipe.send((cell, method, arguments[cell]))
+            pipe.send_bytes(pickle.dumps((cell, method, arguments[cell])))
         except OSError as error:
             raise WorkerError(f"the worker of cell {cell} is gone before it was asked to {method}") from error
 
@@ -166,10 +168,10 @@ def _serve(pipe: Connection, factory: HostFactory) -> None:
         try:
             if host is None:
                 host = factory()
-            message = ForkingPickler.dumps((cell, False, host.call(cell, method, arguments)))
+            message = pickle.dumps((cell, False, host.call(cell, method, arguments)))
         except Exception as error:  # told to the parent, which raises it as one line
             text = f"{type(error).__name__}: {error}"
-            message = ForkingPickler.dumps((cell, True, (text, traceback.format_exc())))
+            message = pickle.dumps((cell, True, (text, traceback.format_exc())))
         try:
             pipe.send_bytes(message)
         except OSError:

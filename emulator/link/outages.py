@@ -39,7 +39,8 @@ class Outages:
         self._windows: list[tuple[Instant, Instant]] = []
         self.clear_from: Instant = 0
         self.clear_to: Instant = -1
-        """No window touches [clear_from, clear_to]: a packet offered and arriving within needs no further question."""
+        """No window touches [clear_from, clear_to]: a packet offered and arriving within, both ends included, needs no
+        further question."""
 
     def fail(self, start: Instant, end: Instant) -> tuple[Instant, Instant]:
         """One more window, [start, end), by somebody's hand; what is returned ends it in `heal`. Packets that were
@@ -89,7 +90,7 @@ class Outages:
             if end <= offered:
                 clear_from = max(clear_from, end)
             else:
-                clear_to = min(clear_to, start)
+                clear_to = min(clear_to, start - 1)
         self.clear_from, self.clear_to = clear_from, clear_to
         return False
 

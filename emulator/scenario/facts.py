@@ -6,9 +6,9 @@ for over the whole run: standing checks, and whom each fault struck.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from emulator.dcc.auxiliary_harm import SwitchHarm
+from emulator.dcc.campaign import add_up
 from emulator.dcc.verdict import Verdict
 
 
@@ -61,8 +61,8 @@ class Moment:
     def add(self, other: "Moment") -> None:
         """Take in what another cell brought."""
         self.homes.update(other.homes)
-        _sum(self.counts, other.counts)
-        _sum(self.fired, other.fired)
+        add_up(self.counts, other.counts)
+        add_up(self.fired, other.fired)
         self.done += other.done
         self.failed += other.failed
         self.alerts += other.alerts
@@ -86,11 +86,6 @@ class Moment:
             if end.audited:
                 found["audited"].append(number)
         return found
-
-
-def _sum(sums: dict[Any, int], more: dict[Any, int]) -> None:
-    for key, value in more.items():
-        sums[key] = sums.get(key, 0) + value
 
 
 @dataclass(slots=True)

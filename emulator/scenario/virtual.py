@@ -5,7 +5,7 @@ over a whole cohort costs what a campaign costs and has one digest on any number
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import time
 from time import monotonic
 from typing import Any, Final, TypeAlias
@@ -144,14 +144,6 @@ class ScenarioHost(CampaignHost):
         if method in ("day", "audit_day", "end"):
             return super().call(cell, method, arguments)
         return getattr(self.cell(cell), method)(*arguments)
-
-
-@dataclass(frozen=True, slots=True)
-class _Factory:
-    host: ScenarioHost
-
-    def __call__(self) -> ScenarioHost:
-        return self.host
 
 
 class Run:
@@ -324,7 +316,7 @@ def run(
     host = ScenarioHost(estate, host_options(read, estate, journal), read.faults)
     if workers == 1:
         quiet_collector()
-    with Shards(_Factory(host), estate.cells, workers) as shards:
+    with Shards(host, estate.cells, workers) as shards:
         going = Run(read, estate, shards, progress)
         trouble = going.go()
         end = going.heal()

@@ -316,6 +316,8 @@ def test_an_interrupt_ends_the_run_at_once(tmp_path: Path, to_all: bool) -> None
          "--installations", "20000", "--workers", "2", "--pcap", str(tmp_path / "x.pcapng"),
          "--journal", str(tmp_path / "x.jsonl")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # A shell's background jobs, and so tests run as one, hand down a SIGINT that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert run.stderr is not None
     assert "20,000 installations" in run.stderr.readline()
@@ -328,7 +330,11 @@ def test_an_interrupt_ends_the_run_at_once(tmp_path: Path, to_all: bool) -> None
         os.killpg(run.pid, signal.SIGINT)
     else:
         run.send_signal(signal.SIGINT)
-    out, rest = run.communicate(timeout=30)
+    try:
+        out, rest = run.communicate(timeout=30)
+    except subprocess.TimeoutExpired:
+        os.killpg(run.pid, signal.SIGKILL)
+        raise
     assert time.monotonic() - began < 5
     assert (run.returncode, out, rest.strip()) == (1, "", "Aborted!")
     assert list(tmp_path.iterdir()) == []

@@ -101,7 +101,7 @@ def test_a_device_that_says_nothing_under_lost_keys_is_lost_and_not_unreachable(
     """It answers without keys, so that its silence under all of them is its refusal; a lost link is another cause."""
     with_habits(monkeypatch, METER, bad_tag="silence", bad_counter="silence")
     forgets = ("dco-forgets", {"device": "electricity", "keys": "data", "when": "acknowledged"})
-    struck, _, entries = end(forgets, attempts=2)
+    struck, _, entries = end(forgets, attempts=3)
     assert (struck.verdict, struck.cause) == (Verdict.UNRECOVERABLE, "MF13:keys-lost")
     assert any(entry.kind == "takeover.keys-refused" and entry.detail[0] == Party.ELECTRICITY for entry in entries)
 

@@ -1,6 +1,6 @@
 """When the core link is black."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emulator.kernel.time import DAY, HOUR, SECOND
@@ -54,6 +54,7 @@ def test_a_tunnel_survives_an_outage() -> None:
     assert packet[24:28] == (101).to_bytes(4, "big")
 
 
+@example(0, [(0, 1)], [(-1, 0), (0, 0)])  # no time in flight, at the very start of a window
 @given(
     st.integers(0, 2**32),
     st.lists(st.tuples(st.integers(-DAY, 2 * DAY), st.integers(1, 90_000)), max_size=4),

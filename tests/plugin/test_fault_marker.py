@@ -78,7 +78,7 @@ def test_fails_by_itself(smets1_world):
             "*assert*is None*",
         ]
     )
-    assert result.stdout.str().count("asked for and never fired:\n") == 3
+    assert result.stdout.lines.count("asked for and never fired:") == 3
 
 
 def test_a_marker_that_makes_no_fault_is_told_as_one(pytester: pytest.Pytester) -> None:

@@ -34,7 +34,8 @@ _GATEWAYS = ("uml", "charon", "frr", "pluto")
 
 @pytest.hookimpl(tryfirst=True)  # before -m is applied
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that bring up another gateway or kernel take minutes together, and no other Python changes them."""
+    """Tests that bring up another gateway or kernel take minutes together: `pytest -m gateway` runs them."""
     for item in items:
         if item.path.parent == Path(__file__).parent and any(name in item.path.stem for name in _GATEWAYS):
             item.add_marker(pytest.mark.gateway)
+            item.add_marker(pytest.mark.slow)
