@@ -3,17 +3,20 @@
 Offered is what the sending gateway does, delivered what the receiving one does, the mean of both directions, in
 microseconds a packet. The best round and the middle one are shown, as others may be using the machine. Beside it:
 
-* `wire_packets_s`: a 128-byte inner packet through the whole pipeline (encapsulate, an impairment, decapsulate);
+* `wire_packets_s`: 128 bytes of UDP payload through the whole pipeline (encapsulate, an impairment, decapsulate);
 * `pipe_packets_s`: the same without bytes;
+* `wire_vs_strongswan_userland`: the first against two charons with the same payload and suite (`userland_esp`), whose
+  best round is taken too, in turn with ours. Theirs is packets a second of CPU that both used, system calls included;
+  `user_time_alone` leaves the kernel's share of their time out. Null, and a word why, where they cannot be had;
 * `handshakes_s`: IKE_SA_INIT and IKE_AUTH with a pre-shared key, both ends in this process;
 * `tunnels_day`: so many tunnels for 24 virtual hours, hourly renewals, a look for the peer each minute, each of these
-  played out by both state machines with every message; and how long the chain takes, which knows what comes of them;
-* `wire_vs_strongswan_userland`: null here; it is measured where charon is at hand, by the tests of the judges.
+  played out by both state machines with every message; and how long the chain takes, which knows what comes of them.
 """
 
 import argparse
 import json
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -21,6 +24,7 @@ from time import process_time, process_time_ns
 from typing import Any
 
 from link_picture import draw
+from userland_esp import AbsentError, Round, Userland
 
 from emulator.crypto import backend
 from emulator.kernel.chance import draw as luck
@@ -37,7 +41,8 @@ STEP = 50 * MILLISECOND
 PACKETS = 4000
 ROUNDS = 25
 PORT = 4059
-WIRE_FRAME = 128 - 28
+WIRE_FRAME = 128
+USERLAND_S = 0.5
 QUIET = LinkProfile(outages_per_day=0.0)
 
 
@@ -114,6 +119,30 @@ def a_second(rounds: list[tuple[float, float]]) -> float:
     return 1e6 / min(sum(one) for one in rounds)
 
 
+def against(ours: float, theirs: list[Round], absent: str | None) -> dict[str, Any]:
+    """What is told of the two charons, beside our packets a second."""
+    if not theirs:
+        return {"wire_vs_strongswan_userland": None, "strongswan_userland": {"absent": absent}}
+    best, user = max(one.a_second for one in theirs), max(one.user_a_second for one in theirs)
+    figures = {"packets_s": best, "middle_packets_s": median(one.a_second for one in theirs), "user_packets_s": user}
+    lost = sum(one.lost for one in theirs) / sum(one.packets + one.lost for one in theirs)
+    return {
+        "wire_vs_strongswan_userland": ours / best,
+        "strongswan_userland": {**figures, "lost": lost, "user_time_alone": ours / user},
+    }
+
+
+def compared(found: dict[str, Any]) -> str:
+    theirs = found["strongswan_userland"]
+    if "absent" in theirs:
+        return f"strongSwan's userland ESP: not measured ({theirs['absent']})"
+    return (
+        f"strongSwan's userland ESP: {theirs['packets_s']:,.0f} packets/s of one core, "
+        f"{theirs['user_packets_s']:,.0f} without the kernel's share; "
+        f"wire is {found['wire_vs_strongswan_userland']:.2f} and {theirs['user_time_alone']:.2f} times that"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frame", type=int, default=96, help="bytes of a frame")
@@ -130,12 +159,20 @@ def main() -> None:
     whole.impaired = Jitter()
     pipe = Chain("ipsec", 3, 7, replace(QUIET, fidelity="pipe"))
     rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in (*chains, "whole", "pipe")}
-    for turn in range(3 if options.quick else ROUNDS):  # in turn, so that a disturbance hits all of them
-        start = START + turn * PACKETS * STEP
-        for name, chain in chains.items():
-            rounds[name].append(one_round(chain, frame, start))
-        rounds["whole"].append(one_round(whole, wire_frame, start))
-        rounds["pipe"].append(one_round(pipe, wire_frame, start))
+    theirs: list[Round] = []
+    with ExitStack() as stack:
+        try:
+            charons, absent = stack.enter_context(Userland(WIRE_FRAME)), None
+        except AbsentError as reason:
+            charons, absent = None, str(reason)
+        for turn in range(3 if options.quick else ROUNDS):  # in turn, so that a disturbance hits all of them
+            start = START + turn * PACKETS * STEP
+            for name, chain in chains.items():
+                rounds[name].append(one_round(chain, frame, start))
+            rounds["whole"].append(one_round(whole, wire_frame, start))
+            rounds["pipe"].append(one_round(pipe, wire_frame, start))
+            if charons is not None:
+                theirs.append(charons.round(USERLAND_S))
     sys.stdout.write(f"core: {backend()}; frames of {options.frame} bytes; us a packet, best (middle)\n")
     told: dict[str, dict[str, float]] = {}
     for name, taken in rounds.items():
@@ -152,7 +189,7 @@ def main() -> None:
         "pipe_packets_s": a_second(rounds["pipe"]),
         "handshakes_s": handshakes(0.5 if options.quick else 3.0),
         "tunnels_day": {"tunnels": tunnels, "played_out_s": played_out(tunnels), "known_s": known(tunnels)},
-        "wire_vs_strongswan_userland": None,
+        **against(a_second(rounds["whole"]), theirs, absent),
     }
     day = found["tunnels_day"]
     lines = (
@@ -162,6 +199,7 @@ def main() -> None:
         f"{tunnels} tunnels, a virtual day: {day['played_out_s']:.1f} s played out, {day['known_s']:.1f} s in chains",
     )
     sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.write(f"{compared(found)}\n")
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
 
