@@ -267,10 +267,9 @@ def _wanted(text: str) -> Any:
 
 
 def _profile(estate: Any) -> Any:
-    from emulator.link.profile import LinkProfile, Outage
+    from emulator.fleet import core_link
 
-    windows = estate.recipe.link.windows(estate.start)
-    return LinkProfile(outages=tuple(Outage(begin, (end - begin) // 1_000_000) for begin, end in windows))
+    return core_link.profile_of(estate.recipe.link, estate.start)
 
 
 def _faults(written: tuple[str, ...]) -> tuple[Any, ...]:

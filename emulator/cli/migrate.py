@@ -36,6 +36,11 @@ from emulator.errors import InputError
     help="Kind of link.  [default: the estate's]",
 )
 @click.option(
+    "--fidelity",
+    type=click.Choice(["wire", "pipe"]),
+    help="Every byte of every layer, or delays, losses and outages alone.  [default: the estate's]",
+)
+@click.option(
     "--fault",
     "wanted",
     multiple=True,
@@ -53,6 +58,7 @@ def command(
     seed: int | None,
     workers: int | None,
     link: str | None,
+    fidelity: str | None,
     wanted: tuple[str, ...],
     checked: bool,
     as_json: bool,
@@ -68,10 +74,9 @@ def command(
     from emulator.dcc import campaign
     from emulator.dcc.host import HostOptions
     from emulator.faults import catalogue, texts
-    from emulator.fleet import journal_file
+    from emulator.fleet import core_link, journal_file
     from emulator.fleet.estate import open_estate
     from emulator.link import tap
-    from emulator.link.profile import LinkProfile, Outage
 
     estate = open_estate(source, seed, installations)
     faults = tuple(texts.parse(each) for each in wanted)
@@ -88,10 +93,13 @@ def command(
         if pcap is not None:
             stack.callback(tap.abandon, pcap, range(estate.cells))  # whatever an interrupted run leaves behind
         parts = stack.enter_context(tempfile.TemporaryDirectory(prefix="smets1-journal-"))
-        windows = estate.recipe.link.windows(estate.start)
+        core = core_link.of_kind(estate.recipe.link, link)
+        if fidelity is not None:
+            core = core_link.with_core(core, {"fidelity": fidelity})
         options = HostOptions(
-            link=link or estate.recipe.link.kind,
-            profile=LinkProfile(outages=tuple(Outage(begin, (end - begin) // 1_000_000) for begin, end in windows)),
+            link=core.kind,
+            profile=core_link.profile_of(core, estate.start),
+            air=core_link.air_of(core),
             journal=parts if journal else None,
             capture=str(pcap) if pcap else None,
             sample=profile,

@@ -157,11 +157,36 @@ class Alerts(_Strict, frozen=True, kw_only=True):
     causes: Annotated[str, Meta(min_length=1, max_length=4_096)] = "standard"
 
 
+class PeerDeath(_Strict, frozen=True, kw_only=True):
+    """A gateway of the IPsec link dies at `at` on day `day` and is back after `restart_s`; how long the outage is comes
+    of the link's `core.ike` timers."""
+
+    day: Annotated[int, Meta(ge=0)] = 0
+    at: time
+    end: Literal["operator", "data-centre"] = "operator"
+    restart_s: Annotated[float, Meta(ge=0, le=86_400)] = 2
+
+
+class CutOver(_Strict, frozen=True, kw_only=True):
+    """From `at` on day `day` on the link is of another kind. `black_s`: nothing is carried for so long; 0: the new one
+    is made before the old one is broken."""
+
+    day: Annotated[int, Meta(ge=0)] = 0
+    at: time
+    to: Literal["ipsec", "mpls", "mpls-l3vpn"] = "mpls"
+    black_s: Annotated[float, Meta(ge=0, le=86_400)] = 0
+
+
 class Link(_Strict, frozen=True, kw_only=True):
-    """The link's default kind and its planned outages."""
+    """The link: its default kind, its planned outages, deaths of its gateways, a cut-over to another kind; and settings
+    of the core link and of the air, by their names in `link.profile.LinkProfile` and `link.air.AirProfile`."""
 
     kind: Literal["plain", "ipsec", "mpls", "mpls-l3vpn", "ipsec-standby", "mpls-standby"] = "ipsec"
     outages: tuple[Outage, ...] = ()
+    peer_deaths: tuple[PeerDeath, ...] = ()
+    cut_over: CutOver | None = None
+    core: dict[str, Any] = field(default_factory=dict)
+    air: dict[str, Any] = field(default_factory=dict)
 
     def windows(self, start: Instant) -> tuple[tuple[Instant, Instant], ...]:
         """The outages as (from, until), for a campaign whose day 0 begins at `start`."""

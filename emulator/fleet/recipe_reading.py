@@ -16,13 +16,14 @@ import msgspec
 from msgspec import Struct
 
 from emulator.errors import InputError
-from emulator.fleet import alert_causes, identity, models, tariffs
+from emulator.fleet import alert_causes, core_link, identity, models, tariffs
 from emulator.fleet.installation import KEYED, KINDS
 from emulator.fleet.recipe import (
     DETAILS,
     Alerts,
     Combination,
     Conditions,
+    CutOver,
     EpclEntry,
     FiveTerminal,
     Home,
@@ -30,6 +31,7 @@ from emulator.fleet.recipe import (
     Model,
     Outage,
     Pacing,
+    PeerDeath,
     Rate,
     Recipe,
     WanLoss,
@@ -107,7 +109,7 @@ def _explain(message: str) -> str:
 def _field_names() -> list[str]:
     structs: list[type[Struct]] = [Recipe]
     structs += [Combination, Model, EpclEntry, FiveTerminal, Rate, Conditions, WanLoss, Pacing, Outage, Link, Alerts]
-    structs += [Home]
+    structs += [Home, PeerDeath, CutOver]
     return sorted({name for struct in structs for name in struct.__struct_fields__})
 
 
@@ -147,6 +149,7 @@ def problems(recipe: Recipe) -> Iterator[str]:
         alert_causes.read(recipe.alerts.causes)
     except InputError as error:
         yield f"alerts.causes: {error}"
+    yield from core_link.problems(recipe.link, "link")
     for index, home in enumerate(recipe.homes):
         yield from _home_problems(recipe, f"homes[{index}]", home)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from emulator.scenario.scenario import Scenario, Strict
+from emulator.scenario.scenario import Scenario
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 _INLINE_MOST: Final = 100
@@ -51,7 +51,7 @@ def _docstring(text: str) -> str:
 
 def plain(value: Any) -> Any:
     """Plain data without what stands at its default; tagged structs keep their tags."""
-    if isinstance(value, Strict):
+    if isinstance(value, msgspec.Struct):
         found: dict[str, Any] = {}
         config = value.__struct_config__
         if config.tag_field is not None and config.tag is not None:
@@ -62,8 +62,6 @@ def plain(value: Any) -> Any:
             if said is not None and said != default:
                 found[each.name] = plain(said)
         return found
-    if isinstance(value, msgspec.Struct):
-        return {key: plain(item) for key, item in msgspec.structs.asdict(value).items() if item is not None}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, dict):

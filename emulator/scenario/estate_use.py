@@ -10,10 +10,11 @@ from typing import Final
 import msgspec
 
 from emulator.errors import InputError
-from emulator.fleet import listing, recipe_reading
+from emulator.fleet import core_link, listing, recipe_reading
 from emulator.fleet.estate import Estate, drawn, locate, open_estate
-from emulator.fleet.recipe import Combination, Conditions, EpclEntry, Recipe
-from emulator.scenario.scenario import EstateUse
+from emulator.fleet.recipe import Combination, Conditions, EpclEntry, Link, Outage, Recipe
+from emulator.fleet.settings import merged
+from emulator.scenario.scenario import EstateUse, LinkUse
 
 MOST_ATTACHED: Final = 0.999
 NEVER_UPDATED: Final = "00.00"
@@ -44,6 +45,22 @@ def opened(use: EstateUse, seed: int | None = None, where: str = "estate") -> Es
     if use.only == ():
         raise InputError(f"{where}.only: names no home; leave it out to take them all")
     return estate
+
+
+def link(use: LinkUse, own: Link) -> Link:
+    """The link of an estate as a scenario wants it."""
+    own = core_link.of_kind(own, use.kind)
+    outages = own.outages
+    if use.outages is not None:
+        outages = tuple(Outage(day=each.day, at=each.at, seconds=each.seconds) for each in use.outages)
+    return msgspec.structs.replace(
+        own,
+        outages=outages,
+        peer_deaths=use.peer_deaths or own.peer_deaths,
+        cut_over=use.cut_over or own.cut_over,
+        core=merged(own.core, use.core),
+        air=merged(own.air, use.air),
+    )
 
 
 def changed(recipe: Recipe, use: EstateUse, where: str) -> Recipe:

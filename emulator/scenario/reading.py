@@ -17,15 +17,14 @@ import msgspec
 from emulator.dcc.casework import CampaignSettings
 from emulator.dcc.verdict import CAUSE_CODES
 from emulator.errors import InputError
+from emulator.fleet import core_link
 from emulator.fleet.estate import Estate
-from emulator.link.air import AirProfile
-from emulator.link.profile import LinkProfile
+from emulator.fleet.settings import laid_over, merged
 from emulator.resources import fixture, list_fixtures, root
 from emulator.scenario import estate_use
 from emulator.scenario import scenario as words
 from emulator.scenario.faultlist import Planned, planned
 from emulator.scenario.scenario import Migrate, Requests, Scenario, Standing, Verdicts, least, most
-from emulator.scenario.settings import laid_over
 from emulator.scenario.standing import names as standing_names
 from emulator.scenario.wishes import check_wish
 
@@ -84,15 +83,7 @@ def opened(source: "str | Path | dict[str, Any]", overrides: dict[str, Any] | No
         file = locate(source)
         document, where = _loaded(_text(file), str(file)), str(file)
         _resolve(document, file.parent)
-    return convert(_laid_over(document, overrides or {}), where)
-
-
-def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        old = merged.get(key)
-        merged[key] = _laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
+    return convert(merged(document, overrides or {}), where)
 
 
 def read(source: str | Path) -> Read:
@@ -224,14 +215,7 @@ def _problems(scenario: Scenario, faults: tuple[Planned, ...], estate: Estate) -
         home = planned_fault.fault.installation
         if home is not None and home > last:
             yield f"faults[{at}].installation: no installation {home}; the last is {last}"
-    yield from _unfit(LinkProfile(), scenario.link.core, "link.core")
-    yield from _unfit(AirProfile(), scenario.link.air, "link.air")
-    kind = scenario.link.kind or estate.recipe.link.kind
-    if scenario.link.peer_deaths and kind in ("plain", "mpls", "mpls-l3vpn"):
-        yield f"link.peer_deaths: a link of kind {kind} has no IPsec gateway that could die; choose kind ipsec"
-    cut = scenario.link.cut_over
-    if cut is not None and (kind == "plain" or kind.startswith("mpls") != (cut.to == "ipsec")):
-        yield f"link.cut_over: from {kind} to {cut.to} is none; choose ipsec to mpls, or mpls to ipsec"
+    yield from core_link.problems(estate_use.link(scenario.link, estate.recipe.link), "link")
     for index, check in enumerate(scenario.checks):
         yield from _check_problems(check, f"checks[{index}]", faults)
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-from emulator.fleet.recipe import Firmware, Model, Name
+from emulator.fleet.recipe import CutOver, Firmware, Model, Name, PeerDeath
 from emulator.link.air import AirProfile
 from emulator.link.profile import LinkProfile
 
@@ -145,29 +145,9 @@ class Outage(Strict, frozen=True, kw_only=True):
     seconds: Annotated[int, Meta(ge=1, le=86_400)] = 6
 
 
-class PeerDeath(Strict, frozen=True, kw_only=True):
-    """A gateway of the IPsec link dies at `at` on day `day` and is back after `restart_s`; how long the outage is comes
-    of the link's `core.ike` timers."""
-
-    day: Annotated[int, Meta(ge=0)] = 0
-    at: time
-    end: Literal["operator", "data-centre"] = "operator"
-    restart_s: Annotated[float, Meta(ge=0, le=86_400)] = 2
-
-
-class CutOver(Strict, frozen=True, kw_only=True):
-    """From `at` on day `day` on the link is of another kind. `black_s`: nothing is carried for so long; 0: the new one
-    is made before the old one is broken."""
-
-    day: Annotated[int, Meta(ge=0)] = 0
-    at: time
-    to: Literal["ipsec", "mpls", "mpls-l3vpn"] = "mpls"
-    black_s: Annotated[float, Meta(ge=0, le=86_400)] = 0
-
-
 class LinkUse(Strict, frozen=True, kw_only=True):
-    """The link: its kind and outages (the estate's if left out), deaths of its gateways, a cut-over to another kind,
-    and settings of the core link and the air by their names there."""
+    """The link, as an estate's recipe says it: what is left out here is the estate's, and `core` and `air` are laid
+    over its settings."""
 
     kind: Literal["plain", "ipsec", "mpls", "mpls-l3vpn", "ipsec-standby", "mpls-standby"] | None = None
     outages: tuple[Outage, ...] | None = None

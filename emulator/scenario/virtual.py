@@ -5,7 +5,6 @@ over a whole cohort costs what a campaign costs and has one digest on any number
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import time
 from time import monotonic
 from typing import Any, Final, TypeAlias
@@ -19,26 +18,24 @@ from emulator.dcc.ledger import totals
 from emulator.dcc.mcc import ControlCentre, Gate, Pacing
 from emulator.dcc.verdict import Verdict
 from emulator.errors import UsageError
+from emulator.fleet import core_link
 from emulator.fleet.estate import Estate
 from emulator.fleet.recipe import DEVICE_NAMES
+from emulator.fleet.settings import laid_over
 from emulator.fleet.shards import Shards, peak_bytes, quiet_collector
 from emulator.kernel import chance
 from emulator.kernel.effects import Instant
 from emulator.kernel.journal import combined_digest
 from emulator.kernel.machine import Party
 from emulator.kernel.time import DAY, HOUR, MINUTE, SECOND
-from emulator.link.air import AirProfile
-from emulator.link.profile import CutOver, LinkProfile, Outage, PeerDeath
 from emulator.oracle.audit import Examination
-from emulator.scenario import checks_table
+from emulator.scenario import checks_table, estate_use
 from emulator.scenario.cell_run import ScenarioCell
 from emulator.scenario.facts import Facts, Finding, Moment
 from emulator.scenario.faultlist import Planned
 from emulator.scenario.reading import Read
 from emulator.scenario.report import Cost, Report
 from emulator.scenario.scenario import Campaign, Evening, Harm, Migrate, Oracle, Pass, Requests, Rotate, Step
-from emulator.scenario.scenario import CutOver as CutOverUse
-from emulator.scenario.settings import laid_over
 from emulator.scenario.wishes import ROTATE, Job, command_of
 
 WORK_DAYS_MOST: Final = 366
@@ -51,38 +48,17 @@ Commands: TypeAlias = list[tuple[Instant, int, int, Command]]
 
 def host_options(read: Read, estate: Estate, journal: str | None) -> HostOptions:
     """What all cells of a scenario have in common."""
-    use = read.scenario.link
-    if use.outages is None:
-        windows = estate.recipe.link.windows(estate.start)
-        outages = tuple(Outage(begin, (end - begin) // SECOND) for begin, end in windows)
-    else:
-        outages = tuple(
-            Outage(estate.start + each.day * DAY + of_day(each.at), each.seconds)
-            for each in sorted(use.outages, key=lambda each: (each.day, each.at))
-        )
+    link = estate_use.link(read.scenario.link, estate.recipe.link)
     only = read.scenario.estate.only
     return HostOptions(
-        link=use.kind or estate.recipe.link.kind,
-        profile=replace(
-            laid_over(LinkProfile(), use.core, f"{read.where}: link.core"),
-            outages=outages,
-            peer_deaths=tuple(
-                PeerDeath(estate.start + each.day * DAY + of_day(each.at), each.end, round(each.restart_s * SECOND))
-                for each in use.peer_deaths
-            ),
-            cut_over=None if use.cut_over is None else _cut_over(use.cut_over, estate.start),
-        ),
-        air=laid_over(AirProfile(), use.air, f"{read.where}: link.air"),
+        link=link.kind,
+        profile=core_link.profile_of(link, estate.start, f"{read.where}: link"),
+        air=core_link.air_of(link, f"{read.where}: link"),
         settings=first_settings(read),
         only=None if only is None else frozenset(only),
         journal=journal,
         checks=(),
     )
-
-
-def _cut_over(use: CutOverUse, start: Instant) -> CutOver:
-    at = start + use.day * DAY + of_day(use.at)
-    return CutOver(at, use.to, black_us=round(use.black_s * SECOND))
 
 
 def first_settings(read: Read) -> CampaignSettings:

@@ -8,13 +8,14 @@ A meter also has an optical head, which the WAN knows nothing of: a port of its 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
 from emulator.commands import ComeUp, Command, HangUp
 from emulator.crypto import derive
+from emulator.fleet import core_link
 from emulator.fleet.cell import CONTEXTS, Cell
 from emulator.fleet.estate import Estate
 from emulator.fleet.faulty_radio import FaultyLink
@@ -29,7 +30,6 @@ from emulator.kernel.journal import Sink
 from emulator.kernel.machine import Machine, Party
 from emulator.link.air import AirProfile, Coverage
 from emulator.link.chain import Chain
-from emulator.link.profile import LinkProfile, Outage
 
 OPTICAL: Final[Port] = "optical"
 """A meter's optical head."""
@@ -71,13 +71,11 @@ class LiveCell(Cell):
         """Who begins conversations of the emulator's own; nobody unless set."""
         self._held: dict[int, int] = {}
         self._known: set[int] = set()
-        profile = LinkProfile()
+        chosen = core_link.of_kind(estate.recipe.link, link)
+        profile = core_link.profile_of(chosen, estate.start)
         if self.instant:
-            profile = replace(profile, propagation_us=0, outages_per_day=0.0)
-        else:
-            windows = estate.recipe.link.windows(estate.start)
-            profile = replace(profile, outages=tuple(Outage(a, (b - a) // 1_000_000) for a, b in windows))
-        air = _SOUND if self.instant else AirProfile()
+            profile = core_link.untroubled(profile)
+        air = _SOUND if self.instant else core_link.air_of(chosen)
         super().__init__(estate, number, self, link=link, profile=profile, air=air, sink=sink)
         self.up = {}  # every call goes through `machine`, which writes down whom it touched
         if opening > 1:

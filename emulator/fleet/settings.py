@@ -1,4 +1,4 @@
-"""Settings of the machinery by their names: a table of a scenario laid over a dataclass's defaults.
+"""Settings of the machinery by their names: a table of a recipe or a scenario laid over a dataclass's defaults.
 
 Link, air, campaign and takeover have many settings, each documented where it is used; a scenario names the few it
 changes. A nested table changes a nested dataclass. What is wrong is told with its key and a cure.
@@ -39,3 +39,12 @@ def laid_over(base: T, changes: dict[str, Any], where: str) -> T:
         except (msgspec.ValidationError, TypeError) as error:
             raise InputError(f"{place}: {error}; correct its value") from error
     return replace(base, **new)
+
+
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """One table of settings laid over another, tables inside key by key."""
+    found = dict(base)
+    for key, value in changes.items():
+        old = found.get(key)
+        found[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return found
