@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from emulator.cli.ask import _carry_out
-from emulator.cli.link_options import GATEWAY, timers
+from emulator.cli.link_options import GATEWAY, PROOFS, timers
 from emulator.commands import Command, CutOver, FailLink, HealLink, KillGateway, LinkStatus
 from emulator.control import names
 from emulator.errors import InputError
@@ -73,7 +73,7 @@ _asked(
 
 
 def _gateway(function: Any) -> Any:
-    for option in reversed(GATEWAY):
+    for option in reversed((*GATEWAY, *PROOFS)):
         function = option(function)
     return function
 
@@ -84,13 +84,10 @@ def _gateway(function: Any) -> Any:
 @click.option("--installations", type=click.IntRange(1), help="Take so many homes of it, as `smets1 serve` does.")
 @click.option("--device", default="smets1", show_default=True, help="Name of the TUN device, for --peer tun.")
 @click.option(
-    "--psk-file", type=click.Path(path_type=Path, dir_okay=False), help="The pre-shared key, for --write alone."
-)
-@click.option(
     "--write",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write it to this folder, with the key in a file of its own; without it, print it, and no key.",
+    help="Write it to this folder, a pre-shared key in a file of its own; without it, print it, and no key.",
 )
 @_gateway
 def config(
@@ -98,7 +95,6 @@ def config(
     source: str,
     installations: int | None,
     device: str,
-    psk_file: Path | None,
     folder: Path | None,
     ike_address: str | None,
     ike_port: int,
@@ -112,6 +108,9 @@ def config(
     mpls_port: int,
     mpls_peer: str,
     mpls_peer_port: int,
+    psk_file: Path | None,
+    cert_file: Path | None,
+    ca_file: Path | None,
 ) -> None:
     """Print a configuration that loads as it is: of strongSwan's charon; of another router of ours (static label
     tables); or the commands that lead a kernel's packets to a TUN device. Give it the options `smets1 serve` has.
@@ -120,8 +119,8 @@ def config(
     from emulator.shell import peer_config
 
     homes = open_estate(source, None, installations).installations
-    if peer != "strongswan" and (folder or psk_file):
-        raise InputError("--write and --psk-file are for a peer with a key; strongswan has one")
+    if peer != "strongswan" and (folder or psk_file or cert_file or ca_file):
+        raise InputError("--write and the files with keys are for a peer with a key; strongswan has one")
     if peer == "labels":
         if mpls_peer_port != 6635:
             raise InputError("static label tables know RFC 7510's port 6635 alone; leave --mpls-peer-port away")
@@ -132,20 +131,30 @@ def config(
         return
     if 0 in (ike_port, natt_port):
         raise InputError("a peer has to be told which ports; the ready line of `smets1 serve` names them")
-    ends = peer_config.Ends(ike_address or "127.0.0.1", ike_port, natt_port, local_id, remote_id, users, homes)
+    from emulator.shell.proofs import read_authorities, read_certificate, read_secret
+
+    if cert_file is not None:
+        read_certificate(cert_file, local_id)
+    if ca_file is not None:
+        read_authorities(ca_file)
+    signs = cert_file is not None, ca_file is not None
+    address = ike_address or "127.0.0.1"
+    ends = peer_config.Ends(
+        address, ike_port, natt_port, local_id, remote_id, users, homes, we_sign=signs[0], they_sign=signs[1]
+    )
     text = peer_config.strongswan(ends, timers(dpd_delay, retransmit))
     if folder is None:
         click.echo(text, nl=False)
         return
-    if psk_file is None:
+    if psk_file is None and not all(signs):
         raise InputError("--write writes the key too; name the file that holds it with --psk-file")
-    from emulator.shell.ipsec_udp import read_secret
-
-    secret = read_secret(psk_file)
+    secret = None if psk_file is None or all(signs) else read_secret(psk_file)
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("swanctl.conf", "strongswan.conf"):
         (folder / name).write_text(text, "utf-8")
         click.echo(folder / name)
+    if secret is None:
+        return
     hidden = folder / peer_config.SECRETS
     descriptor = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

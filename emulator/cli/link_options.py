@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _PORT = click.IntRange(0, 65_535)
 
 GATEWAY = (
-    click.option("--ike-address", help="A VPN gateway at this address: IKEv2, and ESP in UDP; wants --psk-file."),
+    click.option("--ike-address", help="A VPN gateway at this address: IKEv2, and ESP in UDP; wants a key."),
     click.option("--ike-port", type=_PORT, default=500, show_default=True, help="UDP; 0: any."),
     click.option("--natt-port", type=_PORT, default=4500, show_default=True, help="UDP, IKE and ESP; 0: any."),
     click.option("--local-id", default="hubs.operator.example", show_default=True, help="Who the gateway says it is."),
-    click.option("--remote-id", default="", help="Whom it lets in.  [default: whoever holds the key]"),
+    click.option("--remote-id", default="", help="Whom it lets in.  [default: whoever proves an identity]"),
     click.option(
         "--dpd-delay",
         type=click.FloatRange(0, 86_400),
@@ -45,11 +45,19 @@ GATEWAY = (
 )
 """What is asked by `smets1 link config` too."""
 
-_SECRET = click.option(
-    "--psk-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File with the gateways' pre-shared key on one line, readable by its owner alone.",
+_FILE = click.Path(path_type=Path, dir_okay=False)
+PROOFS = (
+    click.option(
+        "--psk-file",
+        type=_FILE,
+        help="File with the gateways' pre-shared key on one line, readable by its owner alone.",
+    ),
+    click.option("--cert-file", type=_FILE, help="The gateway's certificate, PEM, with the chain above it if any."),
+    click.option("--ca-file", type=_FILE, help="Authorities, PEM, whose certificates the other gateway may come with."),
 )
+"""How both gateways prove themselves, without a certificate's private key: `smets1 link config` asks them too."""
+
+_KEY = click.option("--key-file", type=_FILE, help="The certificate's private key, PEM, readable by its owner alone.")
 _TUN = click.option("--tun", metavar="NAME", help="Make a TUN device whose other end is the estate; wants privilege.")
 
 
@@ -59,6 +67,16 @@ def timers(dpd_delay: float, retransmit: float) -> "Timers":
     from emulator.link.ike.settings import Timers
 
     return Timers(dpd_delay=round(dpd_delay * SECOND), retransmit=round(retransmit * SECOND))
+
+
+def proves(psk: Path | None, certificate: Path | None, authorities: Path | None) -> None:
+    """InputError: one of both gateways has nothing to prove itself with."""
+    if psk is None and certificate is None:
+        raise InputError(
+            "a VPN gateway needs a key; name a file that holds it with --psk-file, or a certificate with --cert-file"
+        )
+    if psk is None and authorities is None:
+        raise InputError("who signed the other gateway's certificate is to be known; name a file with --ca-file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +96,9 @@ class LinkWish:
     mpls_peer: str
     mpls_peer_port: int
     psk_file: Path | None
+    cert_file: Path | None
+    key_file: Path | None
+    ca_file: Path | None
     tun: str | None
 
     @property
@@ -86,10 +107,15 @@ class LinkWish:
 
     def check(self) -> None:
         """InputError: half of what a gateway needs."""
-        if self.ike_address is not None and self.psk_file is None:
-            raise InputError("a VPN gateway needs a key; name a file that holds it with --psk-file")
-        if self.ike_address is None and self.psk_file is not None:
-            raise InputError("--psk-file is for a VPN gateway; say where it listens with --ike-address")
+        files = {"psk": self.psk_file, "cert": self.cert_file, "key": self.key_file, "ca": self.ca_file}
+        if self.ike_address is None:
+            for name, path in files.items():
+                if path is not None:
+                    raise InputError(f"--{name}-file is for a VPN gateway; say where it listens with --ike-address")
+            return
+        if (self.cert_file is None) != (self.key_file is None):
+            raise InputError("a certificate and its private key go together; name both, --cert-file and --key-file")
+        proves(self.psk_file, self.cert_file, self.ca_file)
 
     async def open(self, serving: "Serving", doors: AsyncExitStack) -> dict[str, Any]:
         """Open them until `doors` close; what a client has to know. Raises InputError."""
@@ -97,10 +123,13 @@ class LinkWish:
 
         live, gate, beyond = serving.live, serving.gate, serving.options.beyond_loopback
         now, facts = serving.pace.target, {}
-        if self.ike_address is not None and self.psk_file is not None:
-            from emulator.shell.ipsec_udp import IpsecGateway, IpsecSettings, read_secret
+        if self.ike_address is not None:
+            from emulator.shell.ipsec_udp import IpsecGateway, IpsecSettings
+            from emulator.shell.proofs import read_secret, read_trust
 
-            secret, place = read_secret(self.psk_file), outer.place(self.ike_address, beyond)
+            secret = None if self.psk_file is None else read_secret(self.psk_file)
+            trust = read_trust(self.cert_file, self.key_file, self.ca_file)
+            place = outer.place(self.ike_address, beyond)
             ipsec = IpsecSettings(
                 secret,
                 self.ike_address,
@@ -110,6 +139,7 @@ class LinkWish:
                 self.remote_id,
                 self.users,
                 timers(self.dpd_delay, self.retransmit),
+                trust,
             )
             gateway = IpsecGateway(live, gate, ipsec, place, outer.carries(live, "ipsec", now))
             doors.callback(gateway.stop)
@@ -145,6 +175,6 @@ def link_options(function: Callable[..., Any]) -> Callable[..., Any]:
         wish.check()
         return function(*args, **given, tunnels=wish)
 
-    for option in reversed((*GATEWAY, _SECRET, _TUN)):
+    for option in reversed((*GATEWAY, *PROOFS, _KEY, _TUN)):
         gathered = option(gathered)
     return gathered

@@ -3,31 +3,29 @@
 What IKE and ESP are is `emulator.link`'s affair (`ike.peer`, `esp_end`), as in the emulated link; here are the sockets,
 the real clock and the system's own randomness, for a live tunnel's keys are nobody's to foresee. ESP always travels in
 UDP (RFC 3948), whether or not there is a NAT: this needs no privilege. Behind the gateway are the installations
-(`inner`), each at its inner address; in front of it whoever holds the pre-shared key.
+(`inner`), each at its inner address; in front of it whoever proves itself (`proofs`): by the pre-shared key, or by a
+certificate of an authority that we were told of.
 
 Many gateways may come, each with its own tunnel. An answer takes the tunnel that its user was last heard on, else the
 newest that serves the user's address. Secrets are in no log and in no status.
 """
 
 import asyncio
-import os
 import secrets
 import socket
-import stat
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from pathlib import Path
 from typing import Any, Final
 
-from emulator.errors import InputError
 from emulator.kernel.effects import Note
 from emulator.link.encap import HEADER_BYTES
 from emulator.link.esp_end import EspEnd, EspSettings
 from emulator.link.ike.effects import Address, ChildDown, ChildUp, Effects, IkeDown, IkeUp, PathChanged, Transmit
 from emulator.link.ike.peer import IKE_PORT, NATT_PORT, IkePeer
-from emulator.link.ike.settings import Child, Connection, Identity, Secret, Timers, network
+from emulator.link.ike.settings import Child, Connection, Identity, Secret, Timers, Trust, network
 from emulator.link.profile import STANDARD, LinkProfile
 from emulator.shell.gate import Gate
 from emulator.shell.inner import InnerHosts
@@ -42,15 +40,15 @@ USERS: Final = "10.0.0.0/9"
 _IPV4: Final = 20
 _USERS_MOST: Final = 65_536
 _SLEEP_MOST_S: Final = 3_600.0
-_PSK_MOST: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
 class IpsecSettings:
     """A gateway. `address`: where it listens, one IPv4 address; ports 0 mean any that is free. `remote_id`: whom it
-    lets in; "": whoever holds the secret. `users`: the network whose traffic it takes."""
+    lets in; "": whoever proves an identity. `users`: the network whose traffic it takes. `secret`, `trust`: either or
+    both, as a `Connection` has them."""
 
-    secret: Secret = field(repr=False)
+    secret: Secret | None = field(default=None, repr=False)
     address: str = "127.0.0.1"
     ike_port: int = IKE_PORT
     natt_port: int = NATT_PORT
@@ -58,26 +56,7 @@ class IpsecSettings:
     remote_id: str = ""
     users: str = USERS
     timers: Timers = Timers()
-
-
-def read_secret(path: Path) -> Secret:
-    """The pre-shared key in a file: its bytes without the line's end.
-
-    InputError: it cannot be read, others than its owner may read it, or it holds no key."""
-    try:
-        with path.open("rb") as file:
-            about = os.fstat(file.fileno())
-            text = file.read(_PSK_MOST + 2)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; name a file that holds the pre-shared key") from error
-    if not stat.S_ISREG(about.st_mode) or about.st_mode & 0o077:
-        raise InputError(f"{path} can be read by others than its owner; say chmod 600 {path}")
-    if about.st_uid not in (os.geteuid(), 0):
-        raise InputError(f"{path} belongs to somebody else; use a file of your own")
-    key = text.rstrip(b"\r\n")
-    if not 0 < len(key) <= _PSK_MOST or b"\n" in key:
-        raise InputError(f"{path} is to hold a pre-shared key on one line, of 1 to {_PSK_MOST} bytes")
-    return Secret(key)
+    trust: Trust | None = None
 
 
 class IpsecGateway:
@@ -101,6 +80,7 @@ class IpsecGateway:
         """Datagrams and packets, by what became of them."""
         self._carries = carries
         self._loop = asyncio.get_running_loop()
+        self._epoch = time.time() - self._loop.time()
         length = 33 - profile.hub_span.bit_length()
         hubs = network(f"{IPv4Address(profile.hub_base)}/{length}")
         child = Child(CHILD, (hubs,), (network(settings.users),))
@@ -110,6 +90,7 @@ class IpsecGateway:
             (child,),
             Identity.of(settings.remote_id) if settings.remote_id else None,
             secret=settings.secret,
+            trust=settings.trust,
             timers=settings.timers,
             force_encap=True,
         )
@@ -310,5 +291,6 @@ class IpsecGateway:
         self._arm()
 
     def _now(self) -> int:
-        """Real time, µs from an instant of its own: peers live by it, whatever speed the estate's clock has."""
-        return int(self._loop.time() * 1_000_000)
+        """Real time, µs since 1970, without the system clock's jumps: peers live by it, whatever speed the estate's
+        clock has, and so do certificates."""
+        return int((self._epoch + self._loop.time()) * 1_000_000)

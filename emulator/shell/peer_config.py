@@ -2,6 +2,7 @@
 
 Both files of strongSwan have one syntax and ignore each other's sections, so one text serves as both. The pre-shared
 key is never in it: it stands in a file of its own that is included, and which `secrets` writes for its owner alone.
+Where ends sign instead, the peer finds certificates and its private key in the folders that swanctl always reads.
 """
 
 import re
@@ -24,6 +25,7 @@ SECRETS: Final = "smets1-secrets.conf"
 _NAME: Final = re.compile(r"^([A-Za-z0-9._-]+(@[A-Za-z0-9._-]+)?)?$", re.ASCII)
 _SECOND: Final = 1_000_000
 _IKE: Final = "aes256gcm16-prfsha256-x25519,aes128gcm16-prfsha256-ecp256,aes256-sha256-modp2048"
+_THEIRS: Final = "gateway.data-centre.example"
 _ESP: Final = "aes256gcm16,aes128gcm16,chacha20poly1305,aes256-sha256"
 
 
@@ -40,6 +42,9 @@ class Ends:
     users: str
     installations: int
     profile: LinkProfile = STANDARD
+    we_sign: bool = False
+    they_sign: bool = False
+    """With a certificate, and not by the pre-shared key."""
 
     def __post_init__(self) -> None:
         place(self.address, beyond_loopback=True)
@@ -60,14 +65,24 @@ def strongswan(ends: Ends, timers: Timers | None = None) -> str:
     if (ends.ike_port, ends.natt_port) != (500, 4500):
         # charon moves from 500 to 4500 and to no other port. From a port other than 500 it speaks as on 4500 at once.
         port = f"\n    local_port = 4500\n    remote_port = {ends.natt_port}"
-    theirs = ends.remote_id or "gateway.data-centre.example"
+    theirs = ends.remote_id or _THEIRS
+    certificates, key = "", ""
+    if ends.we_sign or ends.they_sign:
+        certificates = "#\n# Certificates and keys, PEM, in folders beside swanctl.conf:"
+        certificates += f"\n#   x509ca/: the authority of {ends.local_id}'s certificate" if ends.we_sign else ""
+        if ends.they_sign:
+            certificates += f"\n#   x509/ and private/: the certificate that speaks for {theirs}, and its key"
+        certificates += "\n"
+    if not (ends.we_sign and ends.they_sign):
+        key = "# The key: secrets { ike-smets1 { "
+        key += f"id-1 = {theirs}, id-2 = {ends.local_id}, secret = ... }} }}, mode 600.\ninclude {SECRETS}\n\n"
     return f"""# strongSwan, both files in one: load it as swanctl.conf (swanctl --load-all --file THIS) and name it as
 # STRONGSWAN_CONF, or copy the sections. Each file ignores the sections of the other.
 #
 # Inner addresses: home n answers COSEM wrapper frames over UDP and TCP, port {ends.profile.cosem_port}, and pings, at
 #   home 0: {homes.of(0)}    home {last}: {homes.of(last)}    (home n: {homes.of(0)} + n)
 # Users have addresses within {ends.users}; source addresses outside it do not enter the tunnel.
-
+{certificates}
 connections {{
   smets1 {{
     version = 2
@@ -77,11 +92,11 @@ connections {{
     rekey_time = {timers.rekey_ike // _SECOND}s
     keyingtries = 0
     local {{
-      auth = psk
+      auth = {"pubkey" if ends.they_sign else "psk"}
       id = {theirs}
     }}
     remote {{
-      auth = psk
+      auth = {"pubkey" if ends.we_sign else "psk"}
       id = {ends.local_id}
     }}
     children {{
@@ -98,10 +113,7 @@ connections {{
   }}
 }}
 
-# The key: secrets {{ ike-smets1 {{ id-1 = {theirs}, id-2 = {ends.local_id}, secret = ... }} }}, mode 600.
-include {SECRETS}
-
-charon-systemd {{
+{key}charon-systemd {{
   retransmit_timeout = {timers.retransmit / _SECOND:.1f}
   retransmit_base = {timers.base:g}
   retransmit_tries = {timers.tries}
@@ -116,7 +128,7 @@ charon-systemd {{
 
 def secrets(ends: Ends, secret: Secret) -> str:
     """The file that `strongswan` includes. Holds the key: for the eyes of its owner alone."""
-    theirs = ends.remote_id or "gateway.data-centre.example"
+    theirs = ends.remote_id or _THEIRS
     return f"""secrets {{
   ike-smets1 {{
     id-1 = {theirs}

@@ -29,10 +29,11 @@ from emulator.link.ike.peer import IkePeer
 from emulator.link.ike.settings import Child, Connection, Identity, Secret, network
 from emulator.shell import outer
 from emulator.shell.gate import STANDARD, Gate, Log
-from emulator.shell.ipsec_udp import IpsecGateway, IpsecSettings, read_secret
+from emulator.shell.ipsec_udp import IpsecGateway, IpsecSettings
 from emulator.shell.live import LiveEstate
 from emulator.shell.mpls_udp import MplsEdge, MplsSettings, label_pairs
 from emulator.shell.pace import Pace
+from emulator.shell.proofs import read_secret
 from emulator.shell.tun import TunDoor
 
 KEY = Secret(b"correct horse battery staple")
