@@ -121,9 +121,7 @@ class Charon:
         self._log = f"{name}.log"
         self._folder = place.folder / name
         self._folder.mkdir(exist_ok=True)
-        for path, content in {"swanctl.conf": swanctl.encode(), **(files or {})}.items():
-            (self._folder / path).parent.mkdir(exist_ok=True)
-            (self._folder / path).write_bytes(content)
+        self._write({"swanctl.conf": swanctl.encode(), **(files or {})})
         kernel = "kernel-netlink" if kernel_esp else "kernel-libipsec kernel-netlink"
         (self._folder / "strongswan.conf").write_text(f"""
 charon-systemd {{
@@ -169,6 +167,16 @@ swanctl {{
     def stop(self, signal_name: str = "TERM") -> None:
         """End it: told to (peers get a delete), or at once with KILL."""
         self.process.stop(signal_name)
+
+    def put(self, files: dict[str, bytes]) -> None:
+        """Replace files of swanctl's folder, and have it forget the keys and certificates that it had of them."""
+        self._write(files)
+        self.swanctl("--load-creds", "--clear")
+
+    def _write(self, files: dict[str, bytes]) -> None:
+        for path, content in files.items():
+            (self._folder / path).parent.mkdir(exist_ok=True)
+            (self._folder / path).write_bytes(content)
 
     # What it is asked to do
 

@@ -9,18 +9,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from certificate_kit import Authority, charon_files
 from charon_kit import SECRET, Charon
 from charon_kit import connection as swanctl
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
 from namespace_kit import Lab, Namespace
 from wire_kit import Udp
 
@@ -354,53 +350,14 @@ def test_cookies(tmp_path: Path, begins: str) -> None:
         met.ping()
 
 
-def authority() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])
-    return issue(name, key.public_key(), name, key, None), key
-
-
-def issue(subject: x509.Name, key: Any, issuer: x509.Name, signer: Any, alternative: str | None) -> x509.Certificate:
-    today = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(today - timedelta(days=1))
-        .not_valid_after(today + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(alternative is None, None), True)
-    )
-    if alternative:
-        made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(alternative)]), False)
-    return made.sign(signer, hashes.SHA256())
-
-
-def pem(thing: Any) -> bytes:
-    if isinstance(thing, x509.Certificate):
-        return thing.public_bytes(serialization.Encoding.PEM)
-    return thing.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
 @WAYS
 @pytest.mark.parametrize("kind", ["ecdsa", "rsa"])
-def test_certificates_over_fragments(tmp_path: Path, begins: str, kind: str) -> None:
+def test_certificates_over_fragments(tmp_path: Path, begins: str, kind: Literal["ecdsa", "rsa"]) -> None:
     """Both ends sign (RFC 7427), in messages cut to 600 bytes (RFC 7383)."""
-    ca, signer = authority()
-    ends = {}
-    for name in ("emulator", "charon"):
-        key: Any = rsa.generate_private_key(65537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        ends[name] = issue(subject, key.public_key(), ca.subject, signer, name), key
-    trust = Trust(credentials(pem(ends["emulator"][0]), pem(ends["emulator"][1])), authorities(pem(ca)))
-    files = {
-        "x509ca/ca.pem": pem(ca),
-        "x509/charon.pem": pem(ends["charon"][0]),
-        "private/charon.pem": pem(ends["charon"][1]),
-    }
+    ca = Authority()
+    us, them = ca.end("emulator", kind), ca.end("charon", kind)
+    trust = Trust(credentials(us.certificate, us.key), authorities(ca.certificate))
+    files = charon_files(ca, them)
     mine = ours(secret=None, trust=trust, fragment=600)
     with meeting(tmp_path, mine, files=files, auth="pubkey", settings="fragment_size = 600") as met:
         begin(met, begins)

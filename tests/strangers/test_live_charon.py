@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificate_kit import Authority, charon_files
 from charon_kit import Charon
 from namespace_kit import Lab, Namespace
+
+from emulator.shell.peer_config import SECRETS
 
 pytestmark = [pytest.mark.stranger, pytest.mark.slow]
 
@@ -86,10 +89,20 @@ class Live:
 
 
 @contextlib.contextmanager
-def live(folder: Path, *, patient: bool = False, ports: tuple[str, ...] = ()) -> Iterator[Live]:
-    key = folder / "psk"
-    key.write_text(SECRET + "\n")
-    key.chmod(0o600)
+def live(
+    folder: Path, *, patient: bool = False, ports: tuple[str, ...] = (), signed: Authority | None = None
+) -> Iterator[Live]:
+    """`signed`: both ends have certificates of this authority, and there is no pre-shared key."""
+    if signed is None:
+        key = folder / "psk"
+        key.write_text(SECRET + "\n")
+        key.chmod(0o600)
+        asked, private = ["--psk-file", str(key)], []
+    else:
+        certificate, key = signed.end("hubs.operator.example").write(folder, "ours")
+        (folder / "ca.pem").write_bytes(signed.certificate)
+        asked, private = ["--cert-file", str(certificate)], ["--key-file", str(key)]
+        asked += ["--ca-file", str(folder / "ca.pem")]
     with Lab(folder / "lab") as lab:
         home, away = lab.add("home"), lab.add("away")
         lab.cable(home, OURS, away, THEIRS)
@@ -97,13 +110,14 @@ def live(folder: Path, *, patient: bool = False, ports: tuple[str, ...] = ()) ->
         tunnel = ["--ike-address", OURS, "--remote-id", "gateway.data-centre.example", "--users", "10.0.0.0/24"]
         tunnel += ["--dpd-delay", "30"] if patient else []
         tunnel += ports
-        serve = ["serve", "--port", "0", "--link", "ipsec", "--listen-beyond-loopback", "--psk-file", str(key)]
-        served = home.start([*SMETS1, *serve, *tunnel], "served")
-        written = home.run(
-            [*SMETS1, "link", "config", *tunnel, "--write", str(folder / "conf"), "--psk-file", str(key)]
-        )
+        serve = ["serve", "--port", "0", "--link", "ipsec", "--listen-beyond-loopback"]
+        served = home.start([*SMETS1, *serve, *tunnel, *asked, *private], "served")
+        written = home.run([*SMETS1, "link", "config", *tunnel, "--write", str(folder / "conf"), *asked])
         assert SECRET not in written.stdout
-        files = {name: (folder / "conf" / name).read_bytes() for name in ("smets1-secrets.conf",)}
+        if signed is None:
+            files = {SECRETS: (folder / "conf" / SECRETS).read_bytes()}
+        else:
+            files = charon_files(signed, signed.end("gateway.data-centre.example"))
         said = (folder / "conf" / "swanctl.conf").read_text()
         assert SECRET not in said
         # The connections are begun by hand here, so that a test knows when.
@@ -167,6 +181,25 @@ def test_ports_that_need_no_privilege(tmp_path: Path) -> None:
         assert there.charon.sas()["smets1"]["remote-port"] == "14500"
 
 
+def test_certificates_open_the_tunnel_and_those_of_others_do_not(tmp_path: Path) -> None:
+    """Both ends sign, with no key shared; then charon comes with the same name from an authority nobody named."""
+    with live(tmp_path, signed=Authority()) as there:
+        there.charon.initiate("hubs")
+        there.charon.wait("authentication of 'hubs.operator.example' with ECDSA\\S* successful")
+        assert there.ping(patience_s=10)
+        there.user(READ, "udp", "10.128.0.1")
+        there.charon.rekey(ike="smets1")
+        there.charon.wait(r"IKE_SA smets1\[2\] rekeyed")
+        assert there.ping(patience_s=10)
+        there.charon.terminate("smets1")
+        other = Authority("another")
+        there.charon.put(charon_files(other, other.end("gateway.data-centre.example")))
+        assert there.charon.initiate("hubs", check=False).returncode
+        there.charon.wait("AUTHENTICATION_FAILED|AUTH_FAILED")
+        assert not there.ping(patience_s=1)
+        assert there.smets1("link", "status")["tunnels"]["ipsec"]["tunnels"] == []
+
+
 def test_a_managed_association_over_tcp_in_the_tunnel(there: Live) -> None:
     """Forty reads under keys on one stream of the kernel's own TCP."""
     there.charon.initiate("hubs")
@@ -204,9 +237,8 @@ def test_a_planned_outage_costs_six_seconds(tmp_path: Path) -> None:
 def test_a_wrong_key_opens_nothing(tmp_path: Path) -> None:
     """charon with another key is refused, and nothing of either key is told."""
     with live(tmp_path) as there:
-        other = there.charon._folder / "smets1-secrets.conf"
-        other.write_text(other.read_text().replace("secret = 0x63", "secret = 0x64"))
-        there.charon.swanctl("--load-creds", "--clear")
+        known = (tmp_path / "conf" / SECRETS).read_bytes()
+        there.charon.put({SECRETS: known.replace(b"secret = 0x63", b"secret = 0x64")})
         done = there.charon.initiate("hubs", check=False)
         assert done.returncode
         assert "AUTH" in there.charon.log()
