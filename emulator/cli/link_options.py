@@ -125,8 +125,10 @@ class LinkWish:
         now, facts = serving.pace.target, {}
         if self.ike_address is not None:
             from emulator.shell.ipsec_udp import IpsecGateway, IpsecSettings
-            from emulator.shell.proofs import read_secret, read_trust
+            from emulator.shell.proofs import read_certificate, read_secret, read_trust
 
+            if self.cert_file is not None:
+                read_certificate(self.cert_file, self.local_id)
             secret = None if self.psk_file is None else read_secret(self.psk_file)
             trust = read_trust(self.cert_file, self.key_file, self.ca_file)
             place = outer.place(self.ike_address, beyond)

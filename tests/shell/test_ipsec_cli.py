@@ -21,16 +21,17 @@ from emulator.link.mpls.drops import Dropped
 from emulator.link.mpls.static import load
 from emulator.shell.mpls_udp import label_pairs
 
-if "served_kit" not in sys.modules:
-    _path = Path(__file__).parent / "served_kit.py"
-    _spec = importlib.util.spec_from_file_location("served_kit", _path)
-    assert _spec is not None
-    assert _spec.loader is not None
-    _module = importlib.util.module_from_spec(_spec)
-    sys.modules["served_kit"] = _module
-    _spec.loader.exec_module(_module)
+for _path in (Path(__file__).parent / "served_kit.py", Path(__file__).parents[1] / "strangers" / "certificate_kit.py"):
+    if _path.stem not in sys.modules:
+        _spec = importlib.util.spec_from_file_location(_path.stem, _path)
+        assert _spec is not None
+        assert _spec.loader is not None
+        _module = importlib.util.module_from_spec(_spec)
+        sys.modules[_path.stem] = _module
+        _spec.loader.exec_module(_module)
 
 kit: Any = sys.modules["served_kit"]
+certificates: Any = sys.modules["certificate_kit"]
 
 SECRET = "correct horse battery staple"
 
@@ -112,9 +113,46 @@ def test_the_key_is_written_for_its_owner_alone(key: Path, tmp_path: Path) -> No
     assert stat.S_IMODE(hidden.stat().st_mode) == 0o600
 
 
-def test_half_a_wish_is_refused(key: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def signed(tmp_path: Path) -> list[str]:
+    """Options by which both gateways sign, ours as hubs.example."""
+    authority = certificates.Authority()
+    certificate, key = authority.end("hubs.example").write(tmp_path, "ours")
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    return ["--cert-file", str(certificate), "--ca-file", str(tmp_path / "ca.pem"), "--key-file", str(key)]
+
+
+def test_certificates_take_the_place_of_the_key(signed: list[str], key: Path, tmp_path: Path) -> None:
+    """Of either end: who signs is to be believed by its certificate, and a key stands there only for who does not."""
+    ours, theirs, name = signed[:2], signed[2:4], ["--local-id", "hubs.example"]
+    done = run("link", "config", *name, *ours, *theirs, "--write", str(tmp_path / "conf"))
+    assert done.exit_code == 0, done.exception
+    assert sorted(path.name for path in (tmp_path / "conf").iterdir()) == ["strongswan.conf", "swanctl.conf"]
+    text = (tmp_path / "conf" / "swanctl.conf").read_text()
+    assert re.findall(r"auth = (\w+)", text) == ["pubkey", "pubkey"]
+    assert "include" not in text
+    assert "x509ca/: the authority of hubs.example" in text
+    assert text.count("{") == text.count("}")
+    for words, proofs in ((ours, ["psk", "pubkey"]), (theirs, ["pubkey", "psk"])):
+        text = run("link", "config", *name, *words).stdout
+        assert re.findall(r"auth = (\w+)", text) == proofs, "theirs is the local one"
+        assert "include smets1-secrets.conf" in text
+        assert "--psk-file" in str(run("link", "config", *name, *words, "--write", str(tmp_path / "half")).exception)
+    done = run("link", "config", *name, *ours, "--write", str(tmp_path / "half"), "--psk-file", str(key))
+    assert done.exit_code == 0, done.exception
+
+
+def test_half_a_wish_is_refused(key: Path, tmp_path: Path, signed: list[str]) -> None:
     """In one line that says what to do; nothing is served or written."""
+    here = ["--ike-address", "127.0.0.1"]
     for words, cure in (
+        (["serve", *here, *signed[:2]], "--key-file"),
+        (["serve", *here, *signed[:2], *signed[4:]], "--ca-file"),
+        (["serve", *here, *signed[2:4]], "--psk-file"),
+        (["serve", *signed], "--ike-address"),
+        (["serve", "--port", "0", "--link", "ipsec", *here, *signed], "name one of its subjectAltNames with --local-id"),
+        (["link", "config", *signed[:4]], "does not speak for hubs.operator.example"),
+        (["link", "config", "--ca-file", str(key)], "not PEM certificates"),
         (["serve", "--ike-address", "127.0.0.1"], "--psk-file"),
         (["serve", "--psk-file", str(key)], "--ike-address"),
         (["link", "config", "--write", str(tmp_path / "conf")], "--psk-file"),

@@ -1,9 +1,12 @@
 """A gateway on real sockets: our own initiator as the peer, in the same event loop."""
 
 import asyncio
+import importlib.util
 import io
 import random
 import socket
+import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
@@ -26,15 +29,26 @@ from emulator.fleet.estate import open_estate
 from emulator.link.esp_end import EspEnd, EspSettings
 from emulator.link.ike.effects import Address, ChildDown, ChildUp, Effects, Transmit
 from emulator.link.ike.peer import IkePeer
-from emulator.link.ike.settings import Child, Connection, Identity, Secret, network
+from emulator.link.ike.settings import Child, Connection, Identity, Secret, Trust, network
 from emulator.shell import outer
 from emulator.shell.gate import STANDARD, Gate, Log
 from emulator.shell.ipsec_udp import IpsecGateway, IpsecSettings
 from emulator.shell.live import LiveEstate
 from emulator.shell.mpls_udp import MplsEdge, MplsSettings, label_pairs
 from emulator.shell.pace import Pace
-from emulator.shell.proofs import read_secret
+from emulator.shell.proofs import read_secret, read_trust
 from emulator.shell.tun import TunDoor
+
+if "certificate_kit" not in sys.modules:
+    _path = Path(__file__).parents[1] / "strangers" / "certificate_kit.py"
+    _spec = importlib.util.spec_from_file_location("certificate_kit", _path)
+    assert _spec is not None
+    assert _spec.loader is not None
+    _module = importlib.util.module_from_spec(_spec)
+    sys.modules["certificate_kit"] = _module
+    _spec.loader.exec_module(_module)
+
+certificates: Any = sys.modules["certificate_kit"]
 
 KEY = Secret(b"correct horse battery staple")
 HOME = 0x0A800000
@@ -68,7 +82,15 @@ class Scene:
 class Peer:
     """The users' gateway, and a user behind it."""
 
-    def __init__(self, scene: Scene, name: str, user: str, key: Secret = KEY, at: str = "127.0.0.2") -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        name: str,
+        user: str,
+        key: Secret | None = KEY,
+        at: str = "127.0.0.2",
+        trust: Trust | None = None,
+    ) -> None:
         self.user = int(IPv4Address(user))
         self.loop = asyncio.get_running_loop()
         self.sock = self._bound(at)
@@ -77,7 +99,7 @@ class Peer:
         child = Child("hubs", (network(user),), (network("10.128.0.0/9"),))
         connection = Connection(
             "smets1", Identity.of(name), (child,), remote=there, secret=key, remote_natt_port=there.port,
-            force_encap=True,
+            force_encap=True, trust=trust,
         )  # fmt: skip
         here = Address(int(IPv4Address(at)), port)
         self.ike = IkePeer(name, (connection,), name.encode().ljust(32), here, natt_port=port)
@@ -102,7 +124,7 @@ class Peer:
         self.sock = self._bound(at)
 
     def now(self) -> int:
-        return int(self.loop.time() * 1_000_000)
+        return time.time_ns() // 1_000
 
     async def connect(self) -> None:
         self._do(self.ike.initiate("smets1", self.now()))
@@ -234,6 +256,30 @@ def test_who_has_another_key_or_name_is_refused() -> None:
         assert "AUTHENTICATION_FAILED" in here.said.getvalue() or "unproved" in here.said.getvalue()
 
     played(scene, remote_id="one.example")
+
+
+def test_certificates_are_proof_at_this_very_moment(tmp_path: Path) -> None:
+    """Both ends sign. Who has the name from another authority is not let in."""
+    authority, other = certificates.Authority(), certificates.Authority("another")
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+
+    def trust(name: str, signer: Any = authority) -> Trust | None:
+        return read_trust(*signer.end(name).write(tmp_path, f"{len(list(tmp_path.iterdir()))}"), tmp_path / "ca.pem")
+
+    async def scene(here: Scene) -> None:
+        with peer(here, "one.example", "10.0.0.1", None, trust=trust("one.example")) as one:
+            await one.connect()
+            one.ask()
+            assert (await one.answer()).source == HOME
+        for key, theirs in ((KEY, None), (None, trust("two.example", other))):
+            with peer(here, "two.example", "10.0.0.2", key, trust=theirs) as two:
+                two._do(two.ike.initiate("smets1", two.now()))
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        await two.up.wait()
+        assert [sa["remote_id"] for sa in here.gateway.peer.status()] == ["one.example"]
+
+    played(scene, secret=None, trust=trust("hubs.operator.example"))
 
 
 def test_a_black_link_is_silent_and_so_is_its_gateway() -> None:
@@ -402,6 +448,29 @@ def test_a_secret_is_read_only_from_a_safe_file(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         read_secret(tmp_path)
     assert "horse" not in repr(IpsecSettings(Secret(b"horse")))
+
+
+def test_certificates_are_read_only_with_a_key_that_is_theirs_and_safe(tmp_path: Path) -> None:
+    authority = certificates.Authority()
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    (mine, key), (_, other) = (authority.end(name).write(tmp_path, name) for name in ("one", "two"))
+    found = read_trust(mine, key, tmp_path / "ca.pem")
+    assert found is not None
+    assert len(found.authorities) == 1
+    assert found.own is not None
+    assert key.read_text().splitlines()[1] not in repr(found)
+    assert read_trust(None, None, None) is None
+    for words, cure in (
+        ((mine, None, None), "--key-file"),
+        ((mine, other, None), "does not belong"),
+        ((key, key, None), "is not PEM"),
+        ((mine, mine, None), "chmod 600"),
+        ((tmp_path / "no.pem", key, None), "name a file"),
+        ((None, None, key), "not PEM certificates"),
+    ):
+        mine.chmod(0o644)
+        with pytest.raises(InputError, match=cure):
+            read_trust(*words)
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0", "224.0.0.1", "192.0.2.1", "here", "127.0.0.0/8"])
