@@ -150,7 +150,7 @@ def test_half_a_wish_is_refused(key: Path, tmp_path: Path, signed: list[str]) ->
         (["serve", *here, *signed[:2], *signed[4:]], "--ca-file"),
         (["serve", *here, *signed[2:4]], "--psk-file"),
         (["serve", *signed], "--ike-address"),
-        (["serve", "--port", "0", "--link", "ipsec", *here, *signed], "name one of its subjectAltNames with --local-id"),
+        (["serve", "--port", "0", "--link", "ipsec", *here, *signed], "subjectAltNames with --local-id"),
         (["link", "config", *signed[:4]], "does not speak for hubs.operator.example"),
         (["link", "config", "--ca-file", str(key)], "not PEM certificates"),
         (["serve", "--ike-address", "127.0.0.1"], "--psk-file"),
