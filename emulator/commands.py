@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000, description="seconds")]
+Later = Annotated[float, Meta(ge=0, le=31_536_000, description="seconds from now")]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Switch = Annotated[int, Meta(ge=1, le=5, description="auxiliary switch, 1 to 5")]
 Minutes = Annotated[int, Meta(ge=0, le=1_440, description="minutes")]
@@ -308,18 +309,24 @@ class HealLink(Wish):
 
 @dataclass(frozen=True, slots=True)
 class KillGateway(Wish):
-    """The operator's gateway of the IPsec link dies with everything it knew, and is back after `seconds` without it:
-    the other end has to find out. Where real gateways have tunnels to here it is theirs that dies."""
+    """A gateway of the IPsec link, the operator's or the data centre's, dies with everything it knew, now or `after_s`
+    seconds from now, and is back after `seconds` without it: the other end has to find out. Where real gateways have
+    tunnels to here it is the operator's end of these that dies."""
 
     seconds: Annotated[float, Meta(ge=0, le=86_400, description="seconds")] = 2
+    after_s: Later = 0
+    end: Literal["operator", "data-centre"] = "operator"
 
 
 @dataclass(frozen=True, slots=True)
 class CutOver(Wish):
-    """Let everything cross another kind of core link from now on, at once and without loss. Tunnels from outside that
-    belong to the kind before are closed."""
+    """Let everything cross another kind of core link from now on, or from `after_s` seconds from now, and nothing be
+    lost; with `black_s` nothing is carried for so long in between. Tunnels from outside that belong to the kind before
+    are closed."""
 
     kind: Annotated[str, Meta(min_length=1, max_length=32, description="a kind of link, such as mpls")] = "mpls"
+    after_s: Later = 0
+    black_s: Annotated[float, Meta(ge=0, le=86_400, description="seconds")] = 0
 
 
 @dataclass(frozen=True, slots=True)

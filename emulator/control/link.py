@@ -50,15 +50,15 @@ def status(desk: Desk, wish: LinkStatus) -> LinkView:
 
 @handles(KillGateway)
 def kill(desk: Desk, wish: KillGateway) -> LinkView:
-    """At once, and without a word to anybody."""
-    desk.live.kill_gateway(wish.seconds)
+    """Without a word to anybody."""
+    desk.live.kill_gateway(wish.seconds, wish.after_s, wish.end)
     return status(desk, LinkStatus())
 
 
 @handles(CutOver)
 def cut_over(desk: Desk, wish: CutOver) -> LinkView:
     """Make before break: the other link stands before this one is left."""
-    desk.live.cut_over(wish.kind)
+    desk.live.cut_over(wish.kind, wish.after_s, wish.black_s)
     return status(desk, LinkStatus())
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from emulator.errors import InputError
+from emulator.fleet import recipe
 from emulator.fleet.recipe import Link
 from emulator.fleet.settings import laid_over, merged
 from emulator.kernel.effects import Instant
@@ -46,14 +47,19 @@ def profile_of(link: Link, start: Instant, where: str = "link") -> LinkProfile:
     return replace(
         laid_over(LinkProfile(), link.core, f"{where}.core"),
         outages=tuple(Outage(begin, (end - begin) // SECOND) for begin, end in link.windows(start)),
-        peer_deaths=tuple(
-            PeerDeath(_at(start, each.day, each.at), each.end, round(each.restart_s * SECOND))
-            for each in link.peer_deaths
-        ),
-        cut_over=None
-        if cut is None
-        else CutOver(_at(start, cut.day, cut.at), cut.to, black_us=round(cut.black_s * SECOND)),
+        peer_deaths=tuple(death_of(each, start) for each in link.peer_deaths),
+        cut_over=None if cut is None else cut_of(cut, start),
     )
+
+
+def death_of(said: recipe.PeerDeath, start: Instant) -> PeerDeath:
+    """With day 0 beginning at `start`."""
+    return PeerDeath(_at(start, said.day, said.at), said.end, round(said.restart_s * SECOND))
+
+
+def cut_of(said: recipe.CutOver, start: Instant) -> CutOver:
+    """With day 0 beginning at `start`."""
+    return CutOver(_at(start, said.day, said.at), said.to, black_us=round(said.black_s * SECOND))
 
 
 def air_of(link: Link, where: str = "link") -> AirProfile:

@@ -145,7 +145,7 @@ class TunnelControl:
         memory.path = path
         memory.run(death.at - 1)
         self.deaths += 1
-        fresh = self._pair(f"death {self.deaths}")[end]
+        fresh = self._pair(f"life {self.deaths}")[end]  # chance of its own: the other end's goes by deaths
         memory.peers[end] = fresh
         memory.moved(fresh)
         memory.children[_ENDS[end]].clear()

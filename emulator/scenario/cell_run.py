@@ -16,6 +16,7 @@ from emulator.dcc.service_requests import Front, FrontSettings, Response
 from emulator.dcc.service_requests import Job as Request
 from emulator.dcc.verdict import CAUSE_NAMES, Verdict
 from emulator.errors import EmulatorError
+from emulator.fleet import core_link
 from emulator.fleet.recipe import DEVICE_NAMES
 from emulator.headend.conversation import Conversation
 from emulator.headend.keyring import Target
@@ -30,15 +31,19 @@ from emulator.oracle.observe import Diagnosis, diagnose
 from emulator.oracle.verdict import Class
 from emulator.scenario.facts import Diagnosed, Finding, HomeEnd, Moment
 from emulator.scenario.faultlist import Planned
+from emulator.scenario.scenario import CutOver, PeerDeath
 from emulator.scenario.wishes import HEAL, ROTATE, Job, new_keys
 
 
 class ScenarioCell(CellCampaign):
     """The caseworker of one cell in a scenario."""
 
-    def __init__(self, *arguments: Any, planned: Sequence[Planned], **named: Any) -> None:
+    def __init__(
+        self, *arguments: Any, planned: Sequence[Planned], events: Sequence[PeerDeath | CutOver] = (), **named: Any
+    ) -> None:
         super().__init__(*arguments, **named)
         self._planned = planned
+        self._events = events
         self._jobs: dict[int, deque[Job]] = {}
         self._tries: dict[int, int] = {}
         self._attempts = 1
@@ -54,10 +59,17 @@ class ScenarioCell(CellCampaign):
     # Faults
 
     def arm(self, campaign: int, day: int) -> None:
-        """Put the faults in force that begin with this campaign."""
+        """Put the faults in force that begin with this campaign, and have the link know what will happen to it."""
         for each in self._planned:
             if each.campaign == campaign:
                 self.cell.arm(each.fault, self._midnight(day), each.number)
+        for event in self._events:
+            if event.campaign != campaign:
+                continue
+            if isinstance(event, CutOver):
+                self.cell.chain.cut_over(core_link.cut_of(event, self._midnight(day)))
+            else:
+                self.cell.chain.peer_dies(core_link.death_of(event, self._midnight(day)))
 
     def clear(self, keep: Iterable[str]) -> None:
         """End every fault but those of these names."""

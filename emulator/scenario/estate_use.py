@@ -4,6 +4,7 @@ wrong with its homes of itself.
 Only a recipe can be changed so; a list of homes is as it is. Homes that are spelled out keep the combination they name.
 """
 
+from collections.abc import Iterator
 from math import fsum
 from typing import Final
 
@@ -11,10 +12,11 @@ import msgspec
 
 from emulator.errors import InputError
 from emulator.fleet import core_link, listing, recipe_reading
+from emulator.fleet import recipe as recipe_words
 from emulator.fleet.estate import Estate, drawn, locate, open_estate
 from emulator.fleet.recipe import Combination, Conditions, EpclEntry, Link, Outage, Recipe
 from emulator.fleet.settings import merged
-from emulator.scenario.scenario import EstateUse, LinkUse
+from emulator.scenario.scenario import CutOver, EstateUse, LinkUse, PeerDeath
 
 MOST_ATTACHED: Final = 0.999
 NEVER_UPDATED: Final = "00.00"
@@ -47,20 +49,39 @@ def opened(use: EstateUse, seed: int | None = None, where: str = "estate") -> Es
     return estate
 
 
-def link(use: LinkUse, own: Link) -> Link:
-    """The link of an estate as a scenario wants it."""
+def events(use: LinkUse) -> Iterator[tuple[str, PeerDeath | CutOver]]:
+    """What a scenario has happen to its link, and the key under which it says so."""
+    yield from ((f"peer_deaths[{at}]", each) for at, each in enumerate(use.peer_deaths))
+    if use.cut_over is not None:
+        yield "cut_over", use.cut_over
+
+
+def link(use: LinkUse, own: Link, *, timed: bool = False) -> Link:
+    """The link of an estate as a scenario wants it, but for what waits for one of its campaigns; with `timed` with that
+    too, as if all campaigns began on the first day."""
     own = core_link.of_kind(own, use.kind)
+    known = [each for _, each in events(use) if timed or each.campaign is None]
+    deaths = tuple(each for each in known if isinstance(each, PeerDeath))
+    cuts = [each for each in known if isinstance(each, CutOver)]
     outages = own.outages
     if use.outages is not None:
         outages = tuple(Outage(day=each.day, at=each.at, seconds=each.seconds) for each in use.outages)
     return msgspec.structs.replace(
         own,
         outages=outages,
-        peer_deaths=use.peer_deaths or own.peer_deaths,
-        cut_over=use.cut_over or own.cut_over,
+        peer_deaths=tuple(map(_plain_death, deaths)) or own.peer_deaths,
+        cut_over=_plain_cut(cuts[0]) if cuts else own.cut_over,
         core=merged(own.core, use.core),
         air=merged(own.air, use.air),
     )
+
+
+def _plain_death(said: PeerDeath) -> recipe_words.PeerDeath:
+    return recipe_words.PeerDeath(day=said.day, at=said.at, end=said.end, restart_s=said.restart_s)
+
+
+def _plain_cut(said: CutOver) -> recipe_words.CutOver:
+    return recipe_words.CutOver(day=said.day, at=said.at, to=said.to, black_s=said.black_s)
 
 
 def changed(recipe: Recipe, use: EstateUse, where: str) -> Recipe:

@@ -174,8 +174,8 @@ def _explain(message: str) -> str:
 
 
 def _structs() -> list[type[msgspec.Struct]]:
-    every = [each for each in vars(words).values() if isinstance(each, type) and issubclass(each, words.Strict)]
-    return [each for each in every if each is not words.Strict]
+    every = [each for each in vars(words).values() if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    return [each for each in every if each not in (words.Strict, msgspec.Struct)]
 
 
 def _field_names() -> list[str]:
@@ -215,7 +215,10 @@ def _problems(scenario: Scenario, faults: tuple[Planned, ...], estate: Estate) -
         home = planned_fault.fault.installation
         if home is not None and home > last:
             yield f"faults[{at}].installation: no installation {home}; the last is {last}"
-    yield from core_link.problems(estate_use.link(scenario.link, estate.recipe.link), "link")
+    yield from core_link.problems(estate_use.link(scenario.link, estate.recipe.link, timed=True), "link")
+    for key, event in estate_use.events(scenario.link):
+        if event.campaign is not None and event.campaign >= len(scenario.campaigns):
+            yield f"link.{key}.campaign: no campaign {event.campaign}; the last is {len(scenario.campaigns) - 1}"
     for index, check in enumerate(scenario.checks):
         yield from _check_problems(check, f"checks[{index}]", faults)
 

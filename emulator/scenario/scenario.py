@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
-from emulator.fleet.recipe import CutOver, Firmware, Model, Name, PeerDeath
+from emulator.fleet import recipe
+from emulator.fleet.recipe import Firmware, Model, Name
 from emulator.link.air import AirProfile
 from emulator.link.profile import LinkProfile
 
@@ -145,6 +146,18 @@ class Outage(Strict, frozen=True, kw_only=True):
     seconds: Annotated[int, Meta(ge=1, le=86_400)] = 6
 
 
+class PeerDeath(recipe.PeerDeath, frozen=True, kw_only=True):
+    """The same as in a recipe. With `campaign` its day counts from the beginning of that one (0 is the first)."""
+
+    campaign: Annotated[int, Meta(ge=0)] | None = None
+
+
+class CutOver(recipe.CutOver, frozen=True, kw_only=True):
+    """The same as in a recipe. With `campaign` its day counts from the beginning of that one (0 is the first)."""
+
+    campaign: Annotated[int, Meta(ge=0)] | None = None
+
+
 class LinkUse(Strict, frozen=True, kw_only=True):
     """The link, as an estate's recipe says it: what is left out here is the estate's, and `core` and `air` are laid
     over its settings."""
@@ -196,7 +209,7 @@ class Fired(Check, frozen=True, kw_only=True, tag="fired"):
 
 class Notes(Check, frozen=True, kw_only=True, tag="notes"):
     """How many notes of a kind the journal holds; "relay." takes all that begin so. Packets that the core link lost are
-    counted as notes of the kinds "link.lost.outage", "link.lost.loss" and so on (in virtual time)."""
+    counted as notes of the kinds "link.lost.outage", "link.lost.loss" and so on."""
 
     kind: Kind
     count: Count

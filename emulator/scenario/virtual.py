@@ -35,7 +35,19 @@ from emulator.scenario.facts import Facts, Finding, Moment
 from emulator.scenario.faultlist import Planned
 from emulator.scenario.reading import Read
 from emulator.scenario.report import Cost, Report
-from emulator.scenario.scenario import Campaign, Evening, Harm, Migrate, Oracle, Pass, Requests, Rotate, Step
+from emulator.scenario.scenario import (
+    Campaign,
+    CutOver,
+    Evening,
+    Harm,
+    Migrate,
+    Oracle,
+    Pass,
+    PeerDeath,
+    Requests,
+    Rotate,
+    Step,
+)
 from emulator.scenario.wishes import ROTATE, Job, command_of
 
 WORK_DAYS_MOST: Final = 366
@@ -109,12 +121,19 @@ def asks_harm(read: Read, at: str) -> bool:
 class ScenarioHost(CampaignHost):
     """What runs in a worker."""
 
-    def __init__(self, estate: Estate, options: HostOptions, planned: Sequence[Planned]) -> None:
+    def __init__(
+        self,
+        estate: Estate,
+        options: HostOptions,
+        planned: Sequence[Planned],
+        events: Sequence[PeerDeath | CutOver] = (),
+    ) -> None:
         super().__init__(estate, options)
         self._planned = planned
+        self._events = events
 
     def create(self, *arguments: Any, **named: Any) -> CellCampaign:
-        return ScenarioCell(*arguments, planned=self._planned, **named)
+        return ScenarioCell(*arguments, planned=self._planned, events=self._events, **named)
 
     def call(self, cell: int, method: str, arguments: tuple[Any, ...]) -> Any:
         if method in ("day", "audit_day", "end"):
@@ -289,7 +308,8 @@ def run(
     Raises InputError for what only running shows to be wrong, WorkerError when a worker fails."""
     began = monotonic()
     estate = read.estate(seed)
-    host = ScenarioHost(estate, host_options(read, estate, journal), read.faults)
+    events = tuple(each for _, each in estate_use.events(read.scenario.link))
+    host = ScenarioHost(estate, host_options(read, estate, journal), read.faults, events)
     if workers == 1:
         quiet_collector()
     with Shards(host, estate.cells, workers) as shards:

@@ -6,7 +6,7 @@ commands of the control surface; verdicts are read from the ledger, strikes from
 are asked for. Then the same checks decide.
 
 What differs from virtual time: a migration goes on with the next home when one ends and not by the day's plan, so homes
-start at other instants; settings that only a campaign in virtual time has (pace, policies, the air's) cannot be chosen.
+start at other instants; settings that only a campaign in virtual time has (pace, policies) cannot be chosen.
 What a served estate cannot be asked is refused before anything starts, and named. What the oracle says and how homes
 were heated is asked for by `diagnose` and `heating`, so checks of both, and healing by the oracle, are the same here.
 """
@@ -19,20 +19,27 @@ from time import monotonic, sleep
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import msgspec
+
+from emulator import commands
+from emulator.control.names import path as path_of
 from emulator.dcc.auxiliary_harm import SwitchHarm
 from emulator.dcc.verdict import Verdict
 from emulator.errors import EmulatorError, InputError
+from emulator.fleet import listing
+from emulator.fleet.estate import locate
 from emulator.fleet.installation import KEYED
 from emulator.fleet.recipe import DEVICE_NAMES
 from emulator.headend.session import NoAnswerError, RefusedError
 from emulator.kernel.time import DAY, SECOND
 from emulator.oracle.verdict import Class
-from emulator.scenario import checks_table, emit
+from emulator.scenario import checks_table, emit, estate_use
 from emulator.scenario.facts import Diagnosed, Facts, Finding, HomeEnd, Moment
 from emulator.scenario.reading import Read
 from emulator.scenario.report import Report
 from emulator.scenario.scenario import (
     Campaign,
+    CutOver,
     Evening,
     Migrate,
     Pass,
@@ -81,10 +88,11 @@ def run_live(read: Read, seed: int | None = None, *, folder: Path) -> Report:
     estate = read.estate(seed)
     use = read.scenario.estate
     source = use.source
-    if use.attach or use.cell is not None or not use.conditions:
+    link = estate_use.link(read.scenario.link, estate.recipe.link)
+    if _is_drawn(read) and (use.attach or use.cell is not None or not use.conditions or link != estate.recipe.link):
         source = str(folder / "estate.toml")
-        Path(source).write_text(emit.table_text(emit.plain(estate.recipe)), "utf-8")
-    link = read.scenario.link.kind or estate.recipe.link.kind
+        recipe = msgspec.structs.replace(estate.recipe, link=link)
+        Path(source).write_text(emit.table_text(emit.plain(recipe)), "utf-8")
     arguments = [] if estate.recipe.alerts.per_day is not None else ["--alerts", "0"]
     arguments += _release(read)
     with ServedEstate(
@@ -92,7 +100,7 @@ def run_live(read: Read, seed: int | None = None, *, folder: Path) -> Report:
         source,
         seed=estate.seed,
         installations=estate.installations,
-        link=link,
+        link=link.kind,
         timing="modelled",
         arguments=tuple(arguments),
     ) as served:
@@ -121,10 +129,9 @@ def unfit(read: Read) -> list[str]:
     """What a scenario asks that a served estate cannot be asked."""
     found = []
     scenario = read.scenario
-    if scenario.link.core or scenario.link.air:
-        found.append("link.core, link.air: a served estate has its own")
-    if scenario.link.peer_deaths or scenario.link.cut_over:
-        found.append("link.peer_deaths, link.cut_over: a served estate is asked by hand, with `smets1 link`")
+    said = [name for name in ("core", "air", "peer_deaths", "cut_over") if getattr(scenario.link, name)]
+    if said and not _is_drawn(read):
+        found.append(f"link.{', link.'.join(said)}: the list of homes has its own link; say it there, or use a recipe")
     campaigns: list[tuple[str, Step]] = [(f"campaigns[{at}]", step) for at, step in enumerate(scenario.campaigns)]
     if scenario.healing is not None:
         campaigns.append(("healing.campaign", scenario.healing.campaign))
@@ -139,6 +146,11 @@ def unfit(read: Read) -> list[str]:
             if step.gate:
                 found.append(f"{key}.gate: a migration by hand has no days to stop at")
     return found
+
+
+def _is_drawn(read: Read) -> bool:
+    """Whether the estate is a recipe, which can be served as the scenario changes it."""
+    return not listing.is_listing(locate(read.scenario.estate.source))
 
 
 def _release(read: Read) -> list[str]:
@@ -174,8 +186,22 @@ class _LiveRun:
             for planned in self._read.faults:
                 if planned.campaign == index:
                     self._injected[planned.number] = self._world.inject(planned.fault, may_stay_quiet=True)
+            self._expect(index)
             self._step(step)
         return self._moment("trouble")
+
+    def _expect(self, campaign: int) -> None:
+        """What happens to the link so long after the beginning of a campaign."""
+        for _, event in estate_use.events(self._read.scenario.link):
+            if event.campaign != campaign:
+                continue
+            after_s = event.day * DAY / SECOND + of_day(event.at) / SECOND
+            if isinstance(event, CutOver):
+                body: dict[str, Any] = {"kind": event.to, "after_s": after_s, "black_s": event.black_s}
+                self._world.wish(path_of(commands.CutOver), body)
+            else:
+                body = {"seconds": event.restart_s, "after_s": after_s, "end": event.end}
+                self._world.wish(path_of(commands.KillGateway), body)
 
     def heal(self, trouble: Moment) -> Moment:
         """The healing, if there is one; how things stand then."""
@@ -205,10 +231,10 @@ class _LiveRun:
             self._abreast(campaign, wave)
 
     def _outages(self) -> None:
-        """The link's planned outages, as faults that fall due."""
+        """The link's planned outages over a list of homes, as faults that fall due; a recipe says them itself."""
         estate = self._served.estate
-        if self._read.scenario.link.outages is None:
-            return  # the served estate has its own
+        if self._read.scenario.link.outages is None or _is_drawn(self._read):
+            return
         for outage in host_options(self._read, estate, None).profile.outages:
             after_s = (outage.start - estate.start) / SECOND
             self._world.inject("link-outage", may_stay_quiet=True, after_s=after_s, seconds=outage.seconds)
@@ -347,6 +373,10 @@ class _LiveRun:
         found = Moment(homes=self._ends(), done=self._done, failed=list(self._failed))
         for entry in self._world.entries:
             found.counts[entry.kind] = found.counts.get(entry.kind, 0) + 1
+        for way in self._served.ask("GET", "/v1/glance")["link"].values():
+            for cause, lost in way["lost_by"].items():
+                kind = f"link.lost.{cause.replace(' ', '-')}"
+                found.counts[kind] = found.counts.get(kind, 0) + lost
         found.alerts = found.counts.get("headend.alert", 0)
         found.fired = {number: fault.fired for number, fault in self._injected.items()}
         return self._looked(found, at)

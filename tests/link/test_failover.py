@@ -253,3 +253,17 @@ def test_what_cannot_be_is_refused() -> None:
         CutOver(NOON, overlap_us=-1)
     with pytest.raises(InputError, match="back"):
         PeerDeath(NOON, restart_us=-1)
+
+
+def test_ends_that_die_in_turn_never_use_an_spi_again() -> None:
+    """Whichever end dies, and in whatever order: each tunnel has SPIs that none had before it, and carries."""
+    ends = ("operator", "data-centre", "operator", "operator", "data-centre", "data-centre")
+    deaths = tuple(PeerDeath(NOON + 20 * SECOND * n, end) for n, end in enumerate(ends))  # type: ignore[arg-type]
+    chain = Chain("ipsec", 0, 1, replace(QUIET, peer_deaths=deaths))
+    seen = list(chain.status(NOON - SECOND)["paths"][0]["spis"])
+    for number, death in enumerate(deaths):
+        later = death.at + 15 * SECOND
+        ((delay, packet),) = chain.offer_down(3, 4059, 4059, b"", later, number)
+        assert isinstance(chain.deliver_down(packet, later + delay), Delivered)
+        seen += chain.status(later + SECOND)["paths"][0]["spis"]
+    assert len(set(seen)) == len(seen) == 2 * (len(ends) + 1)
