@@ -21,6 +21,7 @@ FLOORS = {
     "emulator.link": 2,
     "emulator.han": 2,
     "emulator.faults": 2,
+    "emulator.measure": 2,
     "devices": 3,
     "emulator.fleet": 4,
     "emulator.headend": 4,
