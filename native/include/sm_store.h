@@ -32,7 +32,15 @@ struct sm_store {
     sm_line *lines;
     uint8_t *keks; /* cold: read when a key is wrapped or unwrapped */
     uint32_t capacity;
+    uint32_t alone;  /* a thread is sealing that thinks so */
+    uint32_t shared; /* two have been seen at once; for good */
 };
+
+/* Around every call that takes counters, so that two threads under one context never take the same one. The step is
+ * atomic only where it has to be: atomic always, it costs a tenth of a short message. Whoever comes upon another waits
+ * for that one's call to end, once in a store's life; from then on all steps are atomic. */
+void sm_store_enter(sm_store *store);
+void sm_store_leave(sm_store *store);
 
 /* SM_OK, SM_FOREIGN or SM_USAGE (no such context, or no store). */
 static inline int sm_store_fault(const sm_store *store, uint32_t index)
@@ -44,9 +52,14 @@ static inline int sm_store_fault(const sm_store *store, uint32_t index)
     return index < store->capacity ? SM_OK : SM_USAGE;
 }
 
-/* Take the next counter for sealing: SM_OK, SM_NO_KEY or SM_EXHAUSTED. */
-static inline int sm_line_take(sm_line *line, uint32_t *counter)
+/* As sm_line_take, among threads. */
+int sm_line_take_shared(sm_line *line, uint32_t *counter);
+
+/* Take the next counter for sealing: SM_OK, SM_NO_KEY or SM_EXHAUSTED. Between sm_store_enter and sm_store_leave. */
+static inline int sm_line_take(const sm_store *store, sm_line *line, uint32_t *counter)
 {
+    if (__atomic_load_n(&store->shared, __ATOMIC_RELAXED))
+        return sm_line_take_shared(line, counter);
     const uint32_t taken = sm_le32(line->tx);
     if (!(line->flags & SM_LOADED))
         return SM_NO_KEY;

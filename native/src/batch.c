@@ -212,6 +212,7 @@ int64_t sm_seal_batch(sm_store *store, size_t count, const uint32_t *index, cons
     if (fault != SM_OK)
         return -fault;
     begin(&s, store, &c);
+    sm_store_enter(store);
     for (size_t k = 0; k < count; k++) {
         fetch_ahead(store, index, k, count);
         if (!take(&c, k, &r))
@@ -221,7 +222,7 @@ int64_t sm_seal_batch(sm_store *store, size_t count, const uint32_t *index, cons
                              sm_message_seal(store, index[k], control[k], r.text, r.length, r.out, &counter[k]));
             continue;
         }
-        fault = index[k] < store->capacity ? sm_line_take(&store->lines[index[k]], &counter[k]) : SM_USAGE;
+        fault = index[k] < store->capacity ? sm_line_take(store, &store->lines[index[k]], &counter[k]) : SM_USAGE;
         if (fault != SM_OK) {
             settle(&status[k], r.out, r.slot, fault);
             continue;
@@ -231,6 +232,7 @@ int64_t sm_seal_batch(sm_store *store, size_t count, const uint32_t *index, cons
             seal_stretch(&s);
     }
     seal_stretch(&s);
+    sm_store_leave(store);
     return end(&s);
 }
 
@@ -279,12 +281,14 @@ int64_t sm_gmac_batch(sm_store *store, size_t count, const uint32_t *index, cons
     const int fault = batch_fault(store, &c);
     if (fault != SM_OK)
         return -fault;
+    sm_store_enter(store);
     for (size_t k = 0; k < count; k++) {
         fetch_ahead(store, index, k, count);
         if (take(&c, k, &r))
             good += settle(&status[k], r.out, r.slot,
                            sm_message_gmac(store, index[k], r.text, r.length, r.out, &counter[k]));
     }
+    sm_store_leave(store);
     return good;
 }
 

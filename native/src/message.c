@@ -63,7 +63,7 @@ int sm_message_seal(sm_store *store, uint32_t index, uint32_t control, const uin
     if (fault == SM_OK && length > SM_MESSAGE_MAX)
         fault = SM_USAGE;
     if (fault == SM_OK)
-        fault = sm_line_take(&store->lines[index], counter);
+        fault = sm_line_take(store, &store->lines[index], counter);
     if (fault != SM_OK)
         return fault;
     const sm_line *line = &store->lines[index];
@@ -141,7 +141,7 @@ int sm_message_gmac(sm_store *store, uint32_t index, const uint8_t *challenge, s
     if (fault == SM_OK && length > SM_MESSAGE_MAX)
         fault = SM_USAGE;
     if (fault == SM_OK)
-        fault = sm_line_take(&store->lines[index], counter);
+        fault = sm_line_take(store, &store->lines[index], counter);
     if (fault != SM_OK)
         return fault;
     const sm_line *line = &store->lines[index];
@@ -188,7 +188,12 @@ int64_t sm_seal_one(sm_store *store, uint32_t index, uint32_t control, const uin
     uint32_t counter;
     if (length > SM_MESSAGE_MAX || room < length + SM_DLMS_TAG)
         return -SM_USAGE;
-    int fault = sm_message_seal(store, index, control, text, length, out, &counter);
+    int fault = sm_store_fault(store, index);
+    if (fault != SM_OK)
+        return -fault;
+    sm_store_enter(store);
+    fault = sm_message_seal(store, index, control, text, length, out, &counter);
+    sm_store_leave(store);
     return fault == SM_OK ? (int64_t)counter : -fault;
 }
 
@@ -205,7 +210,12 @@ int64_t sm_open_one(sm_store *store, uint32_t index, uint32_t control, uint32_t 
 int64_t sm_gmac_one(sm_store *store, uint32_t index, const uint8_t *challenge, size_t length, uint8_t *tag)
 {
     uint32_t counter;
-    int fault = sm_message_gmac(store, index, challenge, length, tag, &counter);
+    int fault = sm_store_fault(store, index);
+    if (fault != SM_OK)
+        return -fault;
+    sm_store_enter(store);
+    fault = sm_message_gmac(store, index, challenge, length, tag, &counter);
+    sm_store_leave(store);
     return fault == SM_OK ? (int64_t)counter : -fault;
 }
 

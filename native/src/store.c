@@ -1,6 +1,7 @@
 /* Contexts: keys in, state out. Every entry point asks first whose memory this is. */
 #include "sm_store.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ sm_store *sm_store_new(uint32_t capacity)
         return NULL;
     }
     store->capacity = capacity;
+    store->alone = store->shared = 0;
     store->lines = (sm_line *)store->arena.memory;
     store->keks = store->arena.memory + (size_t)capacity * SM_LINE;
     return store;
@@ -31,6 +33,44 @@ void sm_store_free(sm_store *store)
         return;
     sm_arena_close(&store->arena);
     free(store);
+}
+
+void sm_store_enter(sm_store *store)
+{
+    uint32_t nobody = 0;
+    if (__atomic_load_n(&store->shared, __ATOMIC_ACQUIRE))
+        return;
+    if (__atomic_compare_exchange_n(&store->alone, &nobody, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+        /* Who comes after this look waits for us; who came before is seen by it, and by every step. */
+        if (__atomic_load_n(&store->shared, __ATOMIC_SEQ_CST))
+            sm_store_leave(store);
+        return;
+    }
+    __atomic_store_n(&store->shared, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&store->alone, __ATOMIC_SEQ_CST))
+        (void)sched_yield();
+}
+
+void sm_store_leave(sm_store *store)
+{
+    __atomic_store_n(&store->alone, 0, __ATOMIC_RELEASE);
+}
+
+int sm_line_take_shared(sm_line *line, uint32_t *counter)
+{
+    uint32_t *tx = (uint32_t *)(void *)line->tx; /* little-endian, whatever this machine is */
+    uint32_t seen = __atomic_load_n(tx, __ATOMIC_RELAXED), next;
+    if (!(line->flags & SM_LOADED))
+        return SM_NO_KEY;
+    if (line->flags & SM_FRESH)
+        (void)__atomic_and_fetch(&line->flags, (uint8_t)~SM_FRESH, __ATOMIC_SEQ_CST);
+    do {
+        *counter = sm_le32((const uint8_t *)&seen);
+        if (*counter == SM_COUNTER_MAX)
+            return SM_EXHAUSTED;
+        sm_put_le32((uint8_t *)&next, *counter + 1);
+    } while (!__atomic_compare_exchange_n(tx, &seen, next, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+    return SM_OK;
 }
 
 int sm_store_locked(const sm_store *store)
