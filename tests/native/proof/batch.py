@@ -88,6 +88,7 @@ def run(
             cells[k] = value
         return cells
 
+    came = core.take(text, in_size)
     kept: list[Any] = []
     index, length = column([row.index for row in rows]), column([len(row.text) for row in rows])
     offsets = (ffi.NULL, ffi.NULL) if manner == "close" else (column(ins), column(outs))
@@ -99,6 +100,8 @@ def run(
         out_size, offsets[1], *([counter] if what in ("seal", "open", "gmac") else []), status,
     )  # fmt: skip
     after = core.take(out, out_size)
+    unread = manner == "in place" or core.take(text, in_size) == came
+    demand(unread, f"{what} ({manner}) wrote into its input")
     statuses = list(core.take(status, count))
     slots = [after[at : at + slot(len(row.text))] for row, at in zip(rows, outs, strict=True)]
     for at, row in zip(outs, rows, strict=True):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from proof import differential, published
+from proof import counters, differential, guards, published, tampering
 from proof.setting import Proof
 
 PROOFS: Final[dict[str, Proof]] = {
@@ -12,6 +12,9 @@ PROOFS: Final[dict[str, Proof]] = {
     "lengths": differential.lengths,
     "lanes": differential.lanes,
     "mixtures": differential.mixtures,
+    "tampering": tampering.tampering,
+    "guard-pages": guards.guard_pages,
+    "counters": counters.counters,
 }
 
 WATCHMEN: Final = frozenset[str]()

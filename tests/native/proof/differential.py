@@ -8,7 +8,7 @@ that took its neighbour's key gives other bytes.
 from random import Random
 from typing import Any
 
-from proof.batch import MANNERS, Row, compare
+from proof.batch import MANNERS, Answer, Memory, Row, compare
 from proof.core import Core, Keys
 from proof.oracle import Model, sealed
 from proof.setting import Counts, Setting
@@ -19,29 +19,34 @@ LANES = 8
 
 
 class Pair:
-    """A device's and its client's store with their models, under the same `size` sets of keys."""
+    """A device's and its client's store with their models, under the same sets of keys."""
 
-    def __init__(self, core: Core, chance: Random, size: int, ours: Any, theirs: Any, keys: list[Keys]) -> None:
-        self.core, self.chance, self.size = core, chance, size
+    def __init__(
+        self, core: Core, chance: Random, ours: Any, theirs: Any, keys: list[Keys], memory: Memory | None = None
+    ) -> None:
+        self.core, self.chance, self.memory = core, chance, memory
         self.ours, self.theirs = ours, theirs
         self.model, self.mirror = Model(*keys, None), Model(*(each.turned() for each in keys), None)
 
     def there_and_back(self, rows: list[Row], manner: str) -> int:
         """Seal, open again, GMAC. The number of messages."""
-        sealing = compare(self.core, self.ours, self.model, "seal", rows, manner=manner, chance=self.chance)
+        sealing = self._do(self.ours, self.model, "seal", rows, manner)
         opening = []
         for row, counter, found in zip(rows, sealing.counters, sealing.slots, strict=True):
             size = len(row.text) + (0 if row.control == 0x20 else 12)
             opening.append(Row(row.index, found[:size], row.control, counter))
-        compare(self.core, self.theirs, self.mirror, "open", opening, manner=manner, chance=self.chance)
-        compare(self.core, self.ours, self.model, "gmac", rows, manner=manner, chance=self.chance)
+        self._do(self.theirs, self.mirror, "open", opening, manner)
+        self._do(self.ours, self.model, "gmac", rows, manner)
         return 3 * len(rows)
 
     def keys_there_and_back(self, rows: list[Row], manner: str) -> int:
-        wrapping = compare(self.core, self.ours, self.model, "wrap", rows, manner=manner, chance=self.chance)
+        wrapping = self._do(self.ours, self.model, "wrap", rows, manner)
         back = [Row(row.index, found[:24]) for row, found in zip(rows, wrapping.slots, strict=True)]
-        compare(self.core, self.theirs, self.mirror, "unwrap", back, manner=manner, chance=self.chance)
+        self._do(self.theirs, self.mirror, "unwrap", back, manner)
         return 2 * len(rows)
+
+    def _do(self, store: Any, model: Model, what: str, rows: list[Row], manner: str) -> Answer:
+        return compare(self.core, store, model, what, rows, manner=manner, chance=self.chance, memory=self.memory)
 
 
 def lengths(setting: Setting) -> Counts:
@@ -55,19 +60,19 @@ def lengths(setting: Setting) -> Counts:
             chance = Random(1)
             keys = [Keys.by(chance) for _ in range(4)]
             with core.store(*keys) as ours, core.store(*(each.turned() for each in keys)) as theirs:
-                pair = Pair(core, chance, 4, ours, theirs, keys)
+                pair = Pair(core, chance, ours, theirs, keys)
                 for length in chosen:
                     for control in CONTROLS:
                         text = chance.randbytes(length)
                         rows = [Row(length % 4, text, control)]
                         rows += [Row(n, chance.randbytes(length), control) for n in range(3)]
                         counts["messages"] += pair.there_and_back(rows, "close")
-                        counts["messages"] += _alone(core, pair, length % 4, control, text)
+                        counts["messages"] += alone(core, pair, length % 4, control, text)
                     counts["messages"] += _given(core, chance, length)
     return counts
 
 
-def _alone(core: Core, pair: Pair, index: int, control: int, text: bytes) -> int:
+def alone(core: Core, pair: Pair, index: int, control: int, text: bytes) -> int:
     """The call for one message, at an odd address, its output beside its input and in its place."""
     place = pair.model.places[index]
     mirror = pair.mirror.places[index]
@@ -116,7 +121,7 @@ def lanes(setting: Setting) -> Counts:
             chance = Random(2)
             keys = [Keys.by(chance) for _ in range(LANES)]
             with core.store(*keys) as ours, core.store(*(each.turned() for each in keys)) as theirs:
-                pair = Pair(core, chance, LANES, ours, theirs, keys)
+                pair = Pair(core, chance, ours, theirs, keys)
                 for one in some:
                     for position in range(LANES):
                         for other in (0, 17, 128) if setting.quick else (0, 5, 16, 64, 128, 300):
@@ -138,18 +143,18 @@ def mixtures(setting: Setting) -> Counts:
             chance = Random(3)
             keys = [Keys.by(chance) for _ in range(50)]
             with core.store(*keys) as ours, core.store(*(each.turned() for each in keys)) as theirs:
-                pair = Pair(core, chance, 50, ours, theirs, keys)
+                pair = Pair(core, chance, ours, theirs, keys)
                 for size in sizes:
                     for manner in MANNERS:
                         for usual in (True, False):
-                            rows = [_any_row(chance, usual) for _ in range(size)]
+                            rows = [any_row(chance, usual) for _ in range(size)]
                             counts["messages"] += pair.there_and_back(rows, manner)
                         some = [Row(chance.randrange(50), chance.randbytes(16)) for _ in range(size)]
                         counts["messages"] += pair.keys_there_and_back(some, manner)
     return counts
 
 
-def _any_row(chance: Random, usual: bool) -> Row:
+def any_row(chance: Random, usual: bool) -> Row:
     """Meter-like lengths; where not `usual`, also long ones, other protections and contexts that are none."""
     if usual:
         return Row(chance.randrange(50), chance.randbytes(chance.randrange(140)))
