@@ -57,11 +57,13 @@ class Placed(Member):
 
 
 class Impaired:
-    """All links of a cell. `cell` names its core link; `seed` is the estate's."""
+    """All links of a cell. `cell` names its core link; `seed` is the estate's; `kept_us`: how often its gateways talk
+    when there is nothing to carry (see `link.nat`)."""
 
-    __slots__ = ("_cell", "_journal", "_mischief", "_seed")
+    __slots__ = ("_cell", "_journal", "_kept_us", "_mischief", "_seed")
 
-    def __init__(self, mischief: Mischief, journal: Journal, seed: int, cell: int) -> None:
+    def __init__(self, mischief: Mischief, journal: Journal, seed: int, cell: int, kept_us: int = 0) -> None:
+        self._kept_us = kept_us
         self._mischief = mischief
         self._journal = journal
         self._seed = seed
@@ -162,7 +164,11 @@ class Impaired:
             nat = memory.get("nat")
             if nat is None:
                 settings = NatSettings(
-                    round(fault.mapping_s * SECOND), fault.filtering, keep_port=fault.keep_port, esp=fault.esp
+                    round(fault.mapping_s * SECOND),
+                    fault.filtering,
+                    keep_port=fault.keep_port,
+                    esp=fault.esp,
+                    kept_us=self._kept_us,
                 )
                 nat = memory["nat"] = Nat(self._seed, self._cell, int(IPv4Address(fault.public)), settings)
             outward = (direction is Direction.DOWN) == (fault.behind == "data-centre")

@@ -121,7 +121,7 @@ class Stricken:
     def _dress_wires(self) -> None:
         """Wrap the wires at which a fault may strike, and unwrap the others."""
         mischief, wires = self.mischief, self.wires
-        impaired = Impaired(mischief, self.journal, self.estate.seed, self.chain.cell)
+        impaired = Impaired(mischief, self.journal, self.estate.seed, self.chain.cell, self.chain.profile.kept_us)
         self.chain.impaired = impaired if mischief.watches(Point.LINK) else None
         for key, points in _STRUCK.items():
             wire, wanted = wires[key], any(mischief.watches(point) for point in points)

@@ -17,7 +17,7 @@ from emulator.kernel.effects import ALERTS, HAN, SMS, WAN, Instant, Note, Port
 from emulator.kernel.journal import Journal
 from emulator.kernel.machine import Party
 from emulator.link.air import COVERED, Air, Coverage
-from emulator.link.chain import Chain, Refusal
+from emulator.link.chain import Chain, Delivered, Refusal
 
 COSEM_PORT: Final = 4059
 ALERT_SOURCE_PORT: Final = 49_152
@@ -55,10 +55,11 @@ class WanDown:
         if stage == 0:
             return self._chain.offer_down(installation, COSEM_PORT, COSEM_PORT, payload, now, number)
         heard = self._chain.deliver_down(payload, now)
-        if type(heard) is Refusal:
-            self._journal.note(now, installation, Party.HUB, Note("link.refused", (heard.reason, heard.detail)))
+        if type(heard) is not Delivered:
+            if isinstance(heard, Refusal):
+                self._journal.note(now, installation, Party.HUB, Note("link.refused", (heard.reason, heard.detail)))
             return ()
-        frame = heard.frame  # type: ignore[union-attr]
+        frame = heard.frame
         delays = self._air.down(installation, now, number, self._coverages.get(installation, COVERED))
         # A comprehension is a call of its own, and almost always there is one delay.
         return [(delays[0], frame)] if len(delays) == 1 else [(delay, frame) for delay in delays]
@@ -97,10 +98,10 @@ class WanUp:
 
     def arrive(self, installation: int, payload: bytes, now: Instant) -> tuple[int, Port, bytes] | None:
         heard = self._chain.deliver_up(payload, now)
-        if type(heard) is Refusal:
-            self._journal.note(now, installation, Party.HEADEND, Note("link.refused", (heard.reason, heard.detail)))
+        if type(heard) is not Delivered:
+            if isinstance(heard, Refusal):
+                self._journal.note(now, installation, Party.HEADEND, Note("link.refused", (heard.reason, heard.detail)))
             return None
-        assert not isinstance(heard, Refusal)
         if heard.destination_ip != self._head_end:
             self._journal.note(now, installation, Party.HEADEND, Note("link.elsewhere", (heard.destination_ip,)))
             return (Party.HEADEND, OVERHEARD, heard.frame) if self.overhears else None

@@ -26,15 +26,16 @@ from emulator.codecs.codec import current
 from emulator.errors import CounterExhaustedError, EmulatorError, FrameError, InputError, ReplayError, TagError
 from emulator.kernel.chance import draw
 from emulator.kernel.effects import Instant
-from emulator.link.carrier import Carrier, Open
-from emulator.link.datagram import Datagram
+from emulator.link.carrier import Carrier, Open, mark_of
+from emulator.link.datagram import HEADER_BYTES, Datagram, parse_through_codecs
 from emulator.link.esp_spec import SaSpec
 from emulator.link.failover import Course
+from emulator.link.fragments import LARGEST_FRAME, Reassembly, pieces_of
 from emulator.link.kinds import kind as kind_named
 from emulator.link.log import DeliveryLog
 from emulator.link.moved import Moved
 from emulator.link.profile import STANDARD, CutOver, Direction, LinkProfile, PeerDeath
-from emulator.link.stage import Leg, Reason, Refused
+from emulator.link.stage import Leg, Piece, Reason, Refused
 
 DOWN: Final = Direction.DOWN
 UP: Final = Direction.UP
@@ -98,8 +99,8 @@ class Chain:
 
     __slots__ = (
         "_arrivals", "_base", "_black", "_cosem", "_frame_max", "_gateways", "_head_end", "_loss", "_open_down",
-        "_open_up", "_propagation", "_seals", "_span", "_turn_at", "_ways", "cell", "course", "impaired", "kind", "log",
-        "moved", "outages", "profile", "seed", "tap",
+        "_open_up", "_pieces", "_propagation", "_seals", "_span", "_turn_at", "_ways", "cell", "course", "impaired",
+        "kind", "log", "moved", "outages", "profile", "seed", "tap",
     )  # fmt: skip
 
     def __init__(
@@ -118,6 +119,7 @@ class Chain:
         self.course = Course(kind, cell, seed, profile, current() == "fast", self._agreed)
         """Which path carries when, with which keys."""
         self._bind()
+        self._pieces = Reassembly(), Reassembly()
         self._arrivals = [-1, -1]
         self._head_end = profile.head_end
         self._base = profile.hub_base
@@ -135,7 +137,7 @@ class Chain:
     ) -> Offered:
         """Head end to hub: [(delay in µs, packet)], or nothing. `number` keys the chance (an event number).
 
-        The frame is a COSEM wrapper frame or anything else that fits the MTU.
+        The frame is a COSEM wrapper frame or anything else that fits the MTU, or comes in pieces (`fragment`).
         """
         moved = self.moved
         destination = self._base + installation if moved is None else moved.believed(installation)
@@ -158,12 +160,12 @@ class Chain:
         source = self._base + installation if moved is None else moved.address(installation)
         return self._offer(1, installation, source, destination_ip, source_port, destination_port, frame, now, number)
 
-    def deliver_down(self, packet: bytes, now: Instant) -> Delivered | Refusal:
-        """At the operator's gateway."""
+    def deliver_down(self, packet: bytes, now: Instant, given: Datagram | None = None) -> Delivered | Refusal | None:
+        """At the operator's gateway. None: a piece of a packet, the rest of which is awaited."""
         try:
-            opened = self._open_down(packet)
-            source, destination, source_port, destination_port, frame = (
-                opened or self._gateways[0].open_by_stages(packet)
+            opened = given or self._open_down(packet)
+            source, destination, source_port, destination_port, frame = opened or self._gateways[0].open_by_stages(
+                packet
             )
             installation = destination - self._base
             if self.moved is not None:
@@ -176,12 +178,12 @@ class Chain:
         self.log.delivered(0, packet, now, conversation)
         return Delivered(installation, source, source_port, destination_port, frame, destination)
 
-    def deliver_up(self, packet: bytes, now: Instant) -> Delivered | Refusal:
-        """At the data centre's gateway."""
+    def deliver_up(self, packet: bytes, now: Instant, given: Datagram | None = None) -> Delivered | Refusal | None:
+        """At the data centre's gateway. None: a piece of a packet, the rest of which is awaited."""
         try:
-            opened = self._open_up(packet)
-            source, destination, source_port, destination_port, frame = (
-                opened or self._gateways[1].open_by_stages(packet)
+            opened = given or self._open_up(packet)
+            source, destination, source_port, destination_port, frame = opened or self._gateways[1].open_by_stages(
+                packet
             )
             installation = source - self._base
             if self.moved is not None and 0 <= installation < self._span:
@@ -257,15 +259,21 @@ class Chain:
         frame: bytes,
         now: Instant,
         number: int,
+        packet: bytes | None = None,
     ) -> Offered:
         if now >= self._turn_at:
             self._turn(now)
-        self._ways[direction].offered += 1
         if len(frame) > self._frame_max:
-            return self._lose(direction, b"", now, "too big")
+            return self._offer_large(
+                direction, installation, source, destination, source_port, destination_port, frame, now, number
+            )
+        self._ways[direction].offered += 1
         identification = number & 0xFFFF
         try:
-            packet = self._seals[direction](source, destination, source_port, destination_port, frame, identification)
+            if packet is None:
+                packet = self._seals[direction](
+                    source, destination, source_port, destination_port, frame, identification
+                )
             if packet is None:
                 packet = self._gateways[direction].seal_by_stages(
                     source, destination, source_port, destination_port, frame, identification
@@ -289,6 +297,36 @@ class Chain:
         if self.tap is not None:
             self.tap.sent(Direction(direction), packet, now)
         return [(arrival - now, packet)]
+
+    def _offer_large(
+        self,
+        direction: int,
+        installation: int,
+        source: int,
+        destination: int,
+        source_port: int,
+        destination_port: int,
+        frame: bytes,
+        now: Instant,
+        number: int,
+    ) -> Offered:
+        """A frame that does not fit: lost, or in pieces, each of which crosses by itself."""
+        gateways, how = self._gateways[direction], self.profile.fragment
+        identification = number & 0xFFFF
+        try:
+            if how == "never" or len(frame) > LARGEST_FRAME:
+                raise Refused("malformed", "too big")
+            inner = gateways.inner(source, destination, source_port, destination_port, frame, identification)
+            if self.profile.fidelity == "pipe":  # it has no headers to cut by
+                return self._offer(direction, installation, 0, 0, 0, 0, b"", now, number, inner)
+            pieces = pieces_of(inner, gateways.wrap, self._frame_max + HEADER_BYTES, self.profile.mtu, how)
+        except (CounterExhaustedError, Refused) as error:
+            self._ways[direction].offered += 1
+            return self._lose(direction, b"", now, "too big" if isinstance(error, Refused) else "exhausted")
+        carried: Offered = []
+        for piece in pieces:
+            carried += self._offer(direction, installation, 0, 0, 0, 0, b"", now, number, piece)
+        return carried
 
     def _impair(self, direction: int, packet: bytes, now: Instant, carried: Offered, returned: list[bytes]) -> Offered:
         """What arrives of a packet that came to harm: each copy crosses the outages that its own delay meets."""
@@ -316,7 +354,26 @@ class Chain:
             self.tap.sent(Direction(direction), packet, now, f"lost: {cause}")
         return []
 
-    def _refuse(self, direction: Direction, packet: bytes, now: Instant, error: EmulatorError) -> Refusal:
+    def _gather(self, direction: Direction, packet: bytes, now: Instant, piece: Piece) -> Delivered | Refusal | None:
+        """A piece of a packet came; with the last one, the frame."""
+        try:
+            whole = self._pieces[direction].take(piece.packet, now)
+            if whole is None:
+                self.log.delivered(direction, packet, now)
+                return None
+            if piece.packet is packet:  # the tunnel's own packet was cut, not the one inside
+                opened = self._gateways[direction].open_by_stages(whole)
+            else:
+                opened = parse_through_codecs(whole)
+        except (FrameError, TagError, ReplayError, Refused) as error:
+            return self._refuse(direction, packet, now, error, gathered=True)
+        return (self.deliver_up if direction is UP else self.deliver_down)(packet, now, opened)
+
+    def _refuse(
+        self, direction: Direction, packet: bytes, now: Instant, error: EmulatorError, *, gathered: bool = False
+    ) -> Delivered | Refusal | None:
+        if isinstance(error, Piece) and not gathered and self.profile.fragment != "never":
+            return self._gather(direction, packet, now, error)
         if isinstance(error, Refused):
             refusal = Refusal(error.reason, error.detail)
         elif isinstance(error, TagError):
@@ -335,11 +392,11 @@ def _opening(standing: Sequence[Carrier], direction: int) -> Open:
     """How the receiving gateway of a direction takes a packet apart: by the path it came on, if there are several."""
     if len(standing) == 1:
         return standing[0].gateways[direction].open
-    by_protocol = {one.protocol: one.gateways[direction] for one in standing}
+    by_mark = {one.mark: one.gateways[direction] for one in standing}
     other = standing[0].gateways[direction]
 
     def open_any(packet: bytes) -> Datagram:
-        gateways = by_protocol.get(packet[9] if len(packet) > 9 else None, other)
+        gateways = by_mark.get(mark_of(packet), other)
         return gateways.open(packet) or gateways.open_by_stages(packet)
 
     return open_any

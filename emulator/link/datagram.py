@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from emulator.codecs import udp
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
 from emulator.codecs.udp import UDP, UDP_FRAME
-from emulator.link.stage import Refused
+from emulator.link.stage import Piece, Refused
 
 PROTOCOL_UDP: Final = 17
 HEADER_BYTES: Final = 28
@@ -39,11 +39,11 @@ def build_through_codecs(
 
 
 def parse_through_codecs(packet: bytes) -> Datagram:
-    """The datagram in a packet. FrameError: not one; Refused: a fragment, another protocol or a wrong UDP checksum."""
+    """The datagram in a packet. FrameError: not one. Piece: a fragment. Refused: another protocol, a wrong checksum."""
     outside = IPV4_FRAME.parse(packet)
     source, destination = outside.source, outside.destination
     if outside.flags & 1 or outside.fragment_offset:
-        raise Refused("malformed", "a fragment")
+        raise Piece(packet)
     if outside.protocol != PROTOCOL_UDP:
         raise Refused("protocol", f"IPv4 protocol {outside.protocol} instead of UDP")
     inside = UDP_FRAME.parse(outside.payload)

@@ -4,8 +4,8 @@ Sealing, sequence numbers and the replay window are `crypto.esp_sa`'s; this stag
 with another SPI is refused before any key is touched, and the window moves only after the ICV held (RFC 4303
 3.4.3), so nothing unauthenticated changes the tunnel's state.
 
-The associations are the static ones of `sad`, or made of a specification that IKE agreed on: then of any suite, in UDP
-where a NAT was found, and renewed while packets are under way. The old association opens until it is retired.
+The associations are the static ones of `sad`, or made of a specification that IKE agreed on and renewed while packets
+are under way; the old association opens until it is retired. Either way of any suite, and bare or in UDP.
 
 Where the core can, a frame goes all the way in one call (`whole`), over the same two associations. That call takes what
 is ordinary, whole and good; everything else comes back here, where the reasons are.
@@ -21,7 +21,9 @@ from emulator.crypto.esp_sa import SaBase, Whole
 from emulator.errors import UsageError
 from emulator.link.datagram import Datagram, build_through_codecs
 from emulator.link.encap import PORT, carried, datagram
-from emulator.link.esp_spec import SaSpec, inner_mtu
+from emulator.link.esp_spec import SaSpec, inner_mtu, spec_of
+from emulator.link.ike.effects import Keys
+from emulator.link.profile import Direction
 from emulator.link.sad import association
 from emulator.link.stage import Envelope, Leg, Refused
 
@@ -30,9 +32,28 @@ _DUMMY: Final = 59
 
 
 def static(leg: Leg) -> SaSpec:
-    """The association that a cell and direction have without IKE: AES-GCM-16 with a key of 128 bits."""
-    agreed = association(leg)
-    return SaSpec(agreed.spi, "aes128gcm16", agreed.key, agreed.salt)
+    """The association that a cell and direction have without IKE, of the profile's suite."""
+    agreed, used = association(leg), leg.profile.suite
+    encryption = used.encryption
+    keys = Keys(agreed.key[: encryption.key], agreed.salt[: encryption.salt], agreed.integrity[: used.integrity_bytes])
+    return spec_of(agreed.spi, used, keys)
+
+
+class Peers:
+    """Where each of the two gateways takes the other to be, for ESP in UDP: (address, port) by the direction in which
+    it sends. An authentic packet that is newer than all others moves its sender there (RFC 7296 2.23), which is how a
+    NAT that rebinds is followed."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self, leg: Leg) -> None:
+        """`leg`: of either direction."""
+        near, far = leg.gateways if leg.direction is Direction.DOWN else leg.gateways[::-1]
+        self.seen = [(far, PORT), (near, PORT)]
+
+    def heard(self, sends: int, address: int, port: int) -> None:
+        """An authentic packet, the newest so far, came to the gateway that sends in this direction."""
+        self.seen[sends] = address, port
 
 
 class Tunnel:
@@ -40,7 +61,7 @@ class Tunnel:
 
     __slots__ = (
         "_encap", "_envelope", "_inbound", "_inner", "_leg", "_older", "_opening", "_outbound", "_renewable",
-        "_sealing", "_spec", "_spi", "_strict", "_window",
+        "_sealing", "_spec", "_spi", "_strict", "_window", "peers",
     )  # fmt: skip
 
     def __init__(
@@ -48,14 +69,15 @@ class Tunnel:
         leg: Leg,
         spec: SaSpec | None = None,
         *,
-        encap: bool = False,
-        window: int = 64,
+        peers: Peers | None = None,
         strict_padding: bool = True,
     ) -> None:
-        """`spec`: what IKE agreed on for this direction; None: the static association. `encap`: ESP in UDP, port 4500.
-
-        `window`, `strict_padding`: of the opening half, see `crypto.esp_sa.associate`.
+        """`spec`: what IKE agreed on for this direction; None: the static association. `peers`: where the gateways take
+        each other to be, which both directions share. `strict_padding`: of the opening half, see
+        `crypto.esp_sa.associate`. Everything else is the profile's: suite, window, ESP in UDP.
         """
+        encap, window = leg.profile.encap, leg.profile.window
+        self.peers = peers or Peers(leg)
         self._leg = leg
         self._renewable = spec is not None
         self._encap = encap
@@ -112,14 +134,24 @@ class Tunnel:
 
     def wrap(self, packet: bytes) -> bytes:
         sealed = self._outbound.seal(packet, _IPV4_IN_IP)
-        if self._encap:
-            sealed = datagram(PORT, PORT, sealed)
-        return self._envelope.header(len(sealed)) + sealed
+        if not self._encap:
+            return self._envelope.header(len(sealed)) + sealed
+        address, port = self.peers.seen[self._leg.direction]
+        sealed = datagram(PORT, port, sealed)
+        return self._envelope.header(len(sealed), address) + sealed
 
     def unwrap(self, packet: bytes) -> bytes:
-        sealed = self._envelope.open(packet)
-        if self._encap:
-            sealed = _in_udp(sealed)
+        if not self._encap:
+            return self._open(self._envelope.open(packet))[0]
+        outside = self._envelope.arrived(packet, anybody=self._leg.profile.follow)
+        port, sealed = _in_udp(outside.payload)
+        inner, newest = self._open(sealed)
+        if newest:
+            self.peers.heard(1 - self._leg.direction, outside.source, port)
+        return inner
+
+    def _open(self, sealed: bytes) -> tuple[bytes, bool]:
+        """The packet inside, and whether none newer has come by its association."""
         opening = self._inbound if sealed.startswith(self._spi) else self._older.get(sealed[:4])
         if opening is None:
             spi = ESP_FRAME.parse(sealed).spi
@@ -128,7 +160,8 @@ class Tunnel:
         if next_header != _IPV4_IN_IP:
             detail = "a dummy packet" if next_header == _DUMMY else f"next header {next_header} instead of IPv4"
             raise Refused("protocol", detail)
-        return inner
+        newest = self._encap and opening.state().top & 0xFFFFFFFF == int.from_bytes(sealed[4:8], "big")
+        return inner, newest
 
     def whole(self) -> Whole | None:
         self._bind()
@@ -159,12 +192,12 @@ class Tunnel:
         return None if opening is None else opening.open(packet)
 
 
-def _in_udp(payload: bytes) -> bytes:
-    """ESP in a datagram between the gateways' ports. Raises FrameError or Refused."""
+def _in_udp(payload: bytes) -> tuple[int, bytes]:
+    """(the port it comes from, ESP) of a datagram to the gateways' port. Raises FrameError or Refused."""
     inside = UDP_FRAME.parse(payload)
     if inside.destination_port != PORT:
         raise Refused("protocol", f"UDP port {inside.destination_port} instead of {PORT}")
     kind = carried(inside.payload)
     if kind != "esp":
         raise Refused("protocol" if kind in ("ike", "keepalive") else "malformed", f"{kind} where ESP belongs")
-    return inside.payload
+    return inside.source_port, inside.payload

@@ -130,7 +130,7 @@ class Course:
         found = [number for number, one in enumerate(self.carriers) if one.name == cut.to]
         if not found:
             made = self._carrier(cut.to)
-            if any(one.protocol in (None, made.protocol) for one in self.carriers) or made.protocol is None:
+            if any(one.mark in (None, made.mark) for one in self.carriers) or made.mark is None:
                 others = "ipsec to mpls or mpls-l3vpn, or one of these to ipsec"
                 raise InputError(f"a {self.kind.name} link cannot be cut over to {cut.to}: {others}")
             made.standing = False

@@ -59,9 +59,9 @@ class CoreLink(Protocol):
         number: int,
     ) -> "Offered": ...
 
-    def deliver_down(self, packet: bytes, now: Instant) -> "Delivered | Refusal": ...
+    def deliver_down(self, packet: bytes, now: Instant) -> "Delivered | Refusal | None": ...
 
-    def deliver_up(self, packet: bytes, now: Instant) -> "Delivered | Refusal": ...
+    def deliver_up(self, packet: bytes, now: Instant) -> "Delivered | Refusal | None": ...
 
 
 Send: TypeAlias = Callable[[Direction, bytes, Instant], None]
@@ -96,15 +96,15 @@ class Interop:
         offered = self.link.offer_up(installation, destination_ip, source_port, destination_port, frame, now, number)
         return self._hand_out(Direction.UP, offered, now)
 
-    def deliver_down(self, packet: bytes, now: Instant) -> "Delivered | Refusal":
+    def deliver_down(self, packet: bytes, now: Instant) -> "Delivered | Refusal | None":
         """A packet came from outside to the operator's gateway."""
         return self.link.deliver_down(packet, now)
 
-    def deliver_up(self, packet: bytes, now: Instant) -> "Delivered | Refusal":
+    def deliver_up(self, packet: bytes, now: Instant) -> "Delivered | Refusal | None":
         """A packet came from outside to the data centre's gateway."""
         return self.link.deliver_up(packet, now)
 
-    def receive(self, direction: Direction, packet: bytes, now: Instant) -> "Delivered | Refusal":
+    def receive(self, direction: Direction, packet: bytes, now: Instant) -> "Delivered | Refusal | None":
         """A packet came from outside, at the receiving gateway of a direction."""
         return self.deliver_up(packet, now) if direction is Direction.UP else self.deliver_down(packet, now)
 

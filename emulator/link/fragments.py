@@ -8,8 +8,9 @@ What a receiver keeps of unfinished packets is bounded in number and in time, an
 their packet: an overlap is nothing a router makes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from emulator.codecs import icmp
 from emulator.codecs.icmp import ICMP, ICMP_FRAME
@@ -24,6 +25,8 @@ LEAST_MTU: Final = 68
 """Every link carries as much (RFC 791)."""
 
 _TOTAL_MAX: Final = 65_535
+LARGEST_FRAME: Final = _TOTAL_MAX - 256
+"""No frame above this crosses in pieces either: an IPv4 packet has room for it and every tunnel around it."""
 _TTL: Final = 64
 _UNREACHABLE, _TOO_BIG = 3, 4
 _ERRORS: Final = frozenset({3, 4, 5, 11, 12})
@@ -47,6 +50,29 @@ def fragment(packet: bytes, mtu: int) -> list[bytes]:
         flags = whole.flags & ~MORE | (MORE if more else 0)
         pieces.append(IPV4_FRAME.build(_with(whole, part, flags, whole.fragment_offset + at // 8)))
     return pieces
+
+
+def pieces_of(
+    inner: bytes, wrap: Callable[[bytes], bytes], room: int, mtu: int, how: Literal["before", "after"]
+) -> list[bytes]:
+    """The packets in which a gateway sends an inner packet that is over `room` bytes, DF or not (it is the hubs' own
+    operator who cuts): cut before `wrap`, or what `wrap` makes of it cut to `mtu`. Raises what `wrap` raises."""
+    if how == "before":
+        return [wrap(piece) for piece in fragment(_free(inner, None), room)]
+    identification = IPV4_FRAME.parse(inner).identification
+    return fragment(_free(wrap(_free(inner, None)), identification), mtu)
+
+
+def _free(packet: bytes, identification: int | None) -> bytes:
+    """The packet with DF cleared, and an identification that tells its pieces from another's."""
+    whole = IPV4_FRAME.parse(packet)
+    return IPV4_FRAME.build(
+        IPv4(
+            whole.source, whole.destination, whole.protocol,
+            whole.identification if identification is None else identification,
+            whole.ttl, whole.payload, whole.service, whole.flags & ~DONT,
+        )
+    )  # fmt: skip
 
 
 def _with(whole: IPv4, payload: bytes, flags: int, offset: int) -> IPv4:

@@ -17,6 +17,7 @@ from emulator.errors import FrameError, InputError
 from emulator.kernel.chance import bits
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import SECOND
+from emulator.link.encap import PORT
 
 Filtering: TypeAlias = Literal["any", "address", "address-and-port"]
 
@@ -27,7 +28,9 @@ class NatSettings:
 
     `mapping_us`: how long a mapping rests before it is forgotten (RFC 4787 asks for two minutes, many give less); only
     what leaves refreshes it. `filtering`: from whom outside a mapping lets in. `ports`: those it gives, both included.
-    `keep_port`: give the inside port when it is free. `esp`: pass bare ESP.
+    `keep_port`: give the inside port when it is free. `esp`: pass bare ESP. `kept_us`: how often the gateway behind it
+    says something on the port of ESP in UDP when nothing else does (keepalives, answers to dead-peer detection), which
+    are not played out; 0: never. A mapping that is refreshed within its time is not forgotten.
     """
 
     mapping_us: int = 120 * SECOND
@@ -35,6 +38,7 @@ class NatSettings:
     ports: tuple[int, int] = (1024, 65_535)
     keep_port: bool = False
     esp: bool = False
+    kept_us: int = 0
 
     def __post_init__(self) -> None:
         if self.mapping_us <= 0 or not 0 < self.ports[0] <= self.ports[1] <= 65_535:
@@ -125,7 +129,8 @@ class Nat:
                 return (source, inner.source_port) in mapping.remotes
 
     def _forgotten(self, mapping: _Mapping, now: Instant) -> bool:
-        if now - mapping.last <= self.settings.mapping_us:
+        kept = 0 < self.settings.kept_us <= self.settings.mapping_us and mapping.inside[1] == PORT
+        if kept or now - mapping.last <= self.settings.mapping_us:
             return False
         del self._by_inside[mapping.inside], self._by_port[mapping.port]
         return True

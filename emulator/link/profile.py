@@ -5,7 +5,7 @@ FACT: published. ASSUMED: a choice of ours where nothing is published; a user wh
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -13,6 +13,10 @@ from emulator.errors import InputError
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import DAY, MILLISECOND, SECOND
 from emulator.link.ike.settings import Timers
+from emulator.link.ike.suites import ESP, Suite, choose, offered, offers
+
+_LEAST_MTU: Final = 128
+"""A tunnel in UDP, its trailer and the inner headers, and room for something."""
 
 
 class Direction(IntEnum):
@@ -91,6 +95,11 @@ class LinkProfile:
     the timers of it, and how a dead gateway is found out. `clock_us`: how finely a gateway remembers when it last took
     a packet (ASSUMED: whole seconds, strongSwan's clock for it). `peer_deaths`: of gateways. `cut_over`: to another
     kind of link.
+    `esp`: how the tunnel protects packets, an ESP proposal as IKE writes it, such as `aes256gcm8-esn` (with extended
+    sequence numbers), `aes128-sha256` or `chacha20poly1305`; of alternatives the first is agreed on. ASSUMED.
+    `encap`: ESP in UDP, as where a NAT was found. `window`: of anti-replay. `follow`: with `encap`, an authentic packet
+    from another address moves the peer there (RFC 7296 2.23). `fragment`: what becomes of a frame that does not fit the
+    MTU: lost; cut before it is sealed, so that each piece is a packet of the tunnel; or cut after.
     Of a link with a standby: `detect_us`, how soon a dead labelled path is noticed (ASSUMED: three hellos of BFD at
     300 ms); `lead_us`, how long before a planned outage traffic is moved away (ASSUMED); `revert`, whether it goes back
     once the first path is whole (ASSUMED).
@@ -112,6 +121,11 @@ class LinkProfile:
     cosem_port: int = 4059
     fidelity: Literal["wire", "pipe"] = "wire"
     keying: Literal["ike", "static"] = "ike"
+    esp: str = "aes128gcm16-noesn"
+    encap: bool = False
+    window: Annotated[int, Meta(ge=1, le=4096)] = 64
+    follow: bool = True
+    fragment: Literal["never", "before", "after"] = "never"
     ike: Timers = Timers(rekey_ike=DAY)
     clock_us: Annotated[int, Meta(ge=1)] = SECOND
     peer_deaths: tuple[PeerDeath, ...] = ()
@@ -119,6 +133,25 @@ class LinkProfile:
     detect_us: Annotated[int, Meta(ge=0)] = 900 * MILLISECOND
     lead_us: Annotated[int, Meta(ge=0)] = SECOND
     revert: bool = True
+
+    def __post_init__(self) -> None:
+        if not _LEAST_MTU <= self.mtu <= 65_535:
+            raise InputError(f"mtu: {self.mtu} bytes; give {_LEAST_MTU} to 65535")
+        offers((self.esp,), ESP)
+
+    @property
+    def suite(self) -> Suite:
+        """What both gateways agree on of `esp`."""
+        ours = offers((self.esp,), ESP)
+        chosen = choose(ours, offered(ours, b""), group=False)
+        assert chosen is not None, "an offer fits itself"
+        return chosen[0]
+
+    @property
+    def kept_us(self) -> int:
+        """How often the gateways say something with nothing to carry: keepalives, dead-peer detection; 0: never."""
+        said = [each for each in (self.ike.keepalive, self.ike.dpd_delay) if each] if self.keying == "ike" else []
+        return min(said, default=0)
 
 
 STANDARD = LinkProfile()

@@ -24,26 +24,33 @@ _SPI_BASE: Final = 0x5100_0000
 
 @dataclass(frozen=True, slots=True)
 class Association:
-    """One direction of a tunnel. Gateways are outer IPv4 addresses as ints; `key` is 16 bytes, `salt` 4."""
+    """One direction of a tunnel. Gateways are outer IPv4 addresses as ints; keys are as the suite wants them."""
 
     spi: int
     source: int
     destination: int
     key: bytes = field(repr=False)
     salt: bytes = field(repr=False)
+    integrity: bytes = field(default=b"", repr=False)
 
 
 def association(leg: Leg) -> Association:
-    """The static association of one cell and direction. Cells: 0 to 2^23 - 1."""
+    """The static association of one cell and direction. Cells: 0 to 2^23 - 1. `key` is 32 bytes or, for suites that
+    need no more, 16; `integrity` 64 bytes or, where the suite has none, nothing."""
     source, destination = leg.gateways
     name = leg.direction.name.lower()
-    secret = str(leg.seed).encode()
+    secret, suite = str(leg.seed).encode(), leg.profile.suite
+    key = derive.key(secret, "link.esp.key", leg.cell, name)
+    if suite.encryption.key > len(key):
+        key += derive.key(secret, "link.esp.key.more", leg.cell, name)
+    integrity = b"".join(derive.keys(secret, 4, "link.esp.integrity", leg.cell, name)) if suite.integrity else b""
     return Association(
         spi=_SPI_BASE | leg.cell << 1 | leg.direction,
         source=source,
         destination=destination,
-        key=derive.key(secret, "link.esp.key", leg.cell, name),
+        key=key,
         salt=derive.key(secret, "link.esp.salt", leg.cell, name)[:4],
+        integrity=integrity,
     )
 
 
@@ -54,6 +61,7 @@ def pair(seed: int, cell: int, profile: LinkProfile) -> tuple[Association, Assoc
         return association(legs[0]), association(legs[1])
     first = TunnelControl(seed, cell, profile).first.specs
     down, up = (
-        Association(spec.spi, *leg.gateways, spec.key, spec.salt) for leg, spec in zip(legs, first, strict=True)
+        Association(spec.spi, *leg.gateways, spec.key, spec.salt, spec.integrity)
+        for leg, spec in zip(legs, first, strict=True)
     )
     return down, up

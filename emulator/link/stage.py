@@ -34,6 +34,14 @@ class Refused(EmulatorError):
         self.detail = detail
 
 
+class Piece(Refused):
+    """A part of a packet, which no gateway takes for a whole one. `packet` is the part."""
+
+    def __init__(self, packet: bytes) -> None:
+        super().__init__("malformed", "a fragment")
+        self.packet = packet
+
+
 @dataclass(frozen=True, slots=True)
 class Leg:
     """Where a stage stands: one cell's link, one direction."""
@@ -88,8 +96,10 @@ class Envelope:
         self._ttl = leg.profile.outer_ttl
         self._headers: dict[int, bytes] = {}
 
-    def header(self, length: int) -> bytes:
-        """The header in front of `length` bytes."""
+    def header(self, length: int, destination: int | None = None) -> bytes:
+        """The header in front of `length` bytes; `destination`: when the peer is elsewhere."""
+        if destination is not None and destination != self._destination:
+            return IPV4_FRAME.build(IPv4(self._source, destination, self._protocol, 0, self._ttl, bytes(length)))[:20]
         header = self._headers.get(length)
         if header is None:
             outside = IPv4(self._source, self._destination, self._protocol, 0, self._ttl, bytes(length))
@@ -101,11 +111,15 @@ class Envelope:
         header = self._headers.get(len(packet) - 20)
         if header is not None and packet.startswith(header):
             return packet[20:]
+        return self.arrived(packet).payload
+
+    def arrived(self, packet: bytes, *, anybody: bool = False) -> IPv4:
+        """The packet, taken apart; with `anybody` it may come from anywhere. Raises FrameError or Refused."""
         outside = IPV4_FRAME.parse(packet)
         if outside.flags & 1 or outside.fragment_offset:
-            raise Refused("malformed", "a fragment")
-        if outside.destination != self._destination or outside.source != self._source:
+            raise Piece(packet)
+        if outside.destination != self._destination or (outside.source != self._source and not anybody):
             raise Refused("not-ours", f"from {outside.source:#010x} to {outside.destination:#010x}")
         if outside.protocol != self._protocol:
             raise Refused("protocol", f"IPv4 protocol {outside.protocol} instead of {self._protocol}")
-        return outside.payload
+        return outside

@@ -27,7 +27,6 @@ from emulator.kernel.effects import Instant
 from emulator.link.esp_spec import SaSpec, wireshark_line
 from emulator.link.kinds import kind as kind_named
 from emulator.link.profile import STANDARD, Direction, LinkProfile
-from emulator.link.sad import Association
 
 _SECTION: Final = 0x0A0D0D0A
 _INTERFACE: Final = 1
@@ -73,13 +72,14 @@ def _key_part(path: Path, cell: int) -> Path:
 class Tap:
     """One cell's part of the capture `path`. Packets must come in time order."""
 
-    __slots__ = ("_cell", "_file", "_keys", "_path", "packets")
+    __slots__ = ("_cell", "_closed", "_file", "_keys", "_path", "packets")
 
     def __init__(self, path: Path, cell: int) -> None:
         """All methods raise InputError when the place cannot be written."""
         self._path = path
         self._cell = cell
         self._keys: list[str] = []
+        self._closed = False
         with _told(path):
             self._file: BinaryIO = _part(path, cell).open("wb", buffering=_BUFFER)
         self.packets = 0
@@ -93,8 +93,12 @@ class Tap:
         self._write(1 - direction, _INBOUND, packet, now, remark)
 
     def agreed(self, source: int, destination: int, spec: SaSpec) -> None:
-        """An association of the tunnel: what Wireshark opens its packets with."""
-        self._keys.append(f"{wireshark_line(spec, dotted(source), dotted(destination))}\n")
+        """An association of the tunnel: what Wireshark opens its packets with, if it knows the suite."""
+        line = wireshark_line(spec, dotted(source), dotted(destination))
+        if line is None:
+            self._closed = True
+        else:
+            self._keys.append(f"{line}\n")
 
     def close(self) -> None:
         """The cell is done. Closing twice is harmless."""
@@ -164,24 +168,6 @@ def keys_directory(path: Path) -> Path:
 def opening(path: Path) -> str:
     """The command that shows a capture decrypted; put `wireshark` for `tshark` to see it in windows."""
     return f"WIRESHARK_CONFIG_DIR={quote(str(keys_directory(path)))} tshark -r {quote(str(path))}"
-
-
-def esp_sa_line(association: Association) -> str:
-    """One line of Wireshark's `esp_sa` table; behind `-o uat:esp_sa:` it is also an option of tshark.
-
-    The algorithm must be named with the length of its ICV, or Wireshark leaves the packet closed.
-    """
-    fields = (
-        "IPv4",
-        dotted(association.source),
-        dotted(association.destination),
-        f"0x{association.spi:08x}",
-        "AES-GCM with 16 octet ICV [RFC4106]",
-        f"0x{(association.key + association.salt).hex()}",
-        "NULL",
-        "",
-    )
-    return ",".join(f'"{field}"' for field in fields)
 
 
 def dotted(address: int) -> str:

@@ -177,7 +177,8 @@ class TunnelControl:
     def _pair(self, life: str = "") -> tuple[IkePeer, IkePeer]:
         """Two gateways that know nothing of each other but who they are."""
         timers = replace(self.profile.ike, rekey_child=0, rekey_ike=0, keepalive=0)
-        pair = gateways(self.seed, self.cell, self.profile, timers=timers)
+        esp, encap = (self.profile.esp,), self.profile.encap
+        pair = gateways(self.seed, self.cell, self.profile, timers=timers, esp=esp, encap=encap)
         up = pair[1]
         up.connections[CONNECTION] = replace(up.connections[CONNECTION], timers=replace(timers, dpd_delay=0))
         if life:

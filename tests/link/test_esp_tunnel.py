@@ -1,5 +1,7 @@
 """The tunnel stage with associations that IKE agrees on: any suite, in UDP, renewed while packets are under way."""
 
+from dataclasses import replace
+
 import pytest
 
 from emulator.codecs.ipv4 import IPV4_FRAME
@@ -19,6 +21,7 @@ from emulator.link.stage import Leg, Refused
 QUIET = LinkProfile(outages_per_day=0.0)
 HEAD_END, HUB = 0x0A000001, 0x0A800005
 LEG = Leg(1, 3, Direction.DOWN, QUIET)
+IN_UDP = replace(LEG, profile=replace(LEG.profile, encap=True))
 
 
 def spec(spi: int, name: str = "aes128gcm16", esn: bool = False) -> SaSpec:
@@ -42,7 +45,7 @@ def carry(both: Gateways, frame: bytes) -> bytes:
 @pytest.mark.parametrize("encap", [False, True], ids=["bare", "udp"])
 def test_every_suite_carries_frames_to_the_mtu(name: str, esn: bool, encap: bool) -> None:
     """The stage's overhead is what the largest frame leaves of the MTU."""
-    stage = Tunnel(LEG, spec(0x1001, name, esn), encap=encap)
+    stage = Tunnel(IN_UDP if encap else LEG, spec(0x1001, name, esn))
     both = Gateways([stage], QUIET.ttl, True)
     room = QUIET.mtu - stage.overhead - 28
     for length in (0, 1, 2, 3, 16, 300, room):
@@ -95,7 +98,7 @@ def test_a_tunnel_is_renewed_while_packets_are_under_way() -> None:
 
 
 def test_what_is_no_esp_in_udp_is_refused() -> None:
-    stage = Tunnel(LEG, spec(0x1001), encap=True)
+    stage = Tunnel(IN_UDP, spec(0x1001))
     packet = stage.wrap(build_through_codecs(*fields(b"frame"), QUIET.ttl))
     for at, data, reason in (
         (22, (500).to_bytes(2, "big"), "protocol"),

@@ -11,9 +11,10 @@ import pytest
 
 from emulator.kernel.time import DAY, SECOND
 from emulator.link.chain import Chain
+from emulator.link.esp_spec import SaSpec, wireshark_line
 from emulator.link.profile import LinkProfile
-from emulator.link.sad import pair
-from emulator.link.tap import Tap, esp_sa_line, finish, opening
+from emulator.link.sad import Association, pair
+from emulator.link.tap import Tap, dotted, finish, opening
 
 pytestmark = pytest.mark.stranger
 
@@ -45,6 +46,12 @@ def run(path: Path, kind: str) -> list[tuple[int, bytes]]:
         tap.close()
     finish(path, kind, 5, (3, 4), QUIET)
     return sorted(sent)
+
+
+def line(one: Association) -> str:
+    """What opens an association of the suite of these runs."""
+    spec = SaSpec(one.spi, "aes128gcm16", one.key, one.salt)
+    return f"{wireshark_line(spec, dotted(one.source), dotted(one.destination))}\n"
 
 
 def fields(path: Path, *names: str) -> list[list[str]]:
@@ -96,13 +103,13 @@ def test_a_wrong_key_shows_as_a_bad_icv(tmp_path: Path) -> None:
     path = tmp_path / "run.pcapng"
     run(path, "ipsec")
     table = tmp_path / "run.pcapng.keys" / "esp_sa"
-    ours = "".join(f"{esp_sa_line(one)}\n" for cell in (3, 4) for one in pair(5, cell, QUIET))
+    ours = "".join(line(one) for cell in (3, 4) for one in pair(5, cell, QUIET))
     others = [
         replace(one, key=other.key, salt=other.salt)
         for cell in (3, 4)
         for one, other in zip(pair(5, cell, QUIET), pair(6, cell, QUIET), strict=True)
     ]
-    theirs = "".join(f"{esp_sa_line(one)}\n" for one in others)
+    theirs = "".join(map(line, others))
     assert table.read_text() == ours
     table.write_text(theirs)
     judged = {row[0] for row in fields(path, "esp.icv_good")}
