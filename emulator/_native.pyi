@@ -34,6 +34,20 @@ class _Lib:
         rx: int,
         kek: _Bytes,
     ) -> int: ...
+    def sm_context_load_suite(
+        self,
+        store: CData,
+        index: int,
+        suite: int,
+        ek: _Bytes,
+        ak: _Bytes,
+        title: _Bytes,
+        peer: _Bytes,
+        tx: int,
+        rx: int,
+        kek: _Bytes,
+    ) -> int: ...
+    def sm_context_suite(self, store: CData, index: int) -> int: ...
     def sm_context_install(self, store: CData, index: int, ek: _Bytes, ak: _Bytes, reset: int) -> int: ...
     def sm_context_set_master(self, store: CData, index: int, kek: _Bytes) -> int: ...
     def sm_context_set_peer(self, store: CData, index: int, title: _Bytes) -> int: ...

@@ -579,6 +579,9 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 
 /************************************************************/
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os")
+#endif
 #include "sm_api.h"
 
 
@@ -587,232 +590,244 @@ static void (*_cffi_call_python_org)(struct _cffi_externpy_s *, char *);
 static void *_cffi_types[] = {
 /*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 3), // char const *()(void)
 /*  1 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(char const *)
-/*  3 */ _CFFI_OP(_CFFI_OP_POINTER, 221), // char const *
+/*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(char const *)
+/*  3 */ _CFFI_OP(_CFFI_OP_POINTER, 233), // char const *
 /*  4 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/*  5 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(sm_sa *, uint8_t const *, uint8_t const *)
-/*  6 */ _CFFI_OP(_CFFI_OP_POINTER, 224), // sm_sa *
-/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 226), // uint8_t const *
+/*  5 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_sa *, uint8_t const *, uint8_t const *)
+/*  6 */ _CFFI_OP(_CFFI_OP_POINTER, 236), // sm_sa *
+/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 238), // uint8_t const *
 /*  8 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
 /*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(sm_sa const *, uint64_t *)
-/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 224), // sm_sa const *
-/* 12 */ _CFFI_OP(_CFFI_OP_POINTER, 204), // uint64_t *
+/* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_sa const *, uint64_t *)
+/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 236), // sm_sa const *
+/* 12 */ _CFFI_OP(_CFFI_OP_POINTER, 216), // uint64_t *
 /* 13 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 14 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(sm_store *, uint32_t)
-/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 225), // sm_store *
+/* 14 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store *, uint32_t)
+/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 237), // sm_store *
 /* 16 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
 /* 17 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 18 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(sm_store *, uint32_t, uint32_t, uint32_t, uint32_t)
+/* 18 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store *, uint32_t, uint32_t, uint32_t, uint32_t)
 /* 19 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 20 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 21 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 22 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 23 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 24 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 25 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(sm_store *, uint32_t, uint8_t const *)
+/* 25 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store *, uint32_t, uint32_t, uint8_t const *, uint8_t const *, uint8_t const *, uint8_t const *, uint32_t, uint32_t, uint8_t const *)
 /* 26 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 27 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 28 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 29 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 30 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(sm_store *, uint32_t, uint8_t const *, uint8_t const *, int)
-/* 31 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
-/* 32 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 33 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 34 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 35 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
+/* 28 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 29 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 30 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 31 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 32 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 33 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 34 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 35 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
 /* 36 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 37 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(sm_store *, uint32_t, uint8_t const *, uint8_t const *, uint8_t const *, uint8_t const *, uint32_t, uint32_t, uint8_t const *)
+/* 37 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store *, uint32_t, uint8_t const *)
 /* 38 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 39 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 40 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 41 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 42 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 43 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 41 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 42 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store *, uint32_t, uint8_t const *, uint8_t const *, int)
+/* 43 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 44 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 45 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 45 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
 /* 46 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 47 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 48 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(sm_store const *)
-/* 49 */ _CFFI_OP(_CFFI_OP_POINTER, 225), // sm_store const *
-/* 50 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 51 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(sm_store const *, uint32_t)
-/* 52 */ _CFFI_OP(_CFFI_OP_NOOP, 49),
-/* 53 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 54 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 55 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(sm_store const *, uint32_t, uint8_t *)
-/* 56 */ _CFFI_OP(_CFFI_OP_NOOP, 49),
+/* 47 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 7), // int
+/* 48 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 49 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store *, uint32_t, uint8_t const *, uint8_t const *, uint8_t const *, uint8_t const *, uint32_t, uint32_t, uint8_t const *)
+/* 50 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 51 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 52 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 53 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 54 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 55 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 56 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 57 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 58 */ _CFFI_OP(_CFFI_OP_POINTER, 226), // uint8_t *
+/* 58 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
 /* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 60 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(uint8_t const *, size_t, uint8_t const *, size_t, uint8_t *)
-/* 61 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 62 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
-/* 63 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 64 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 65 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
+/* 60 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store const *)
+/* 61 */ _CFFI_OP(_CFFI_OP_POINTER, 237), // sm_store const *
+/* 62 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 63 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store const *, uint32_t)
+/* 64 */ _CFFI_OP(_CFFI_OP_NOOP, 61),
+/* 65 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 66 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 67 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(uint8_t const *, size_t, uint8_t const *, uint8_t const *, size_t, uint8_t const *, size_t, uint8_t *, size_t)
-/* 68 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 69 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 70 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 71 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 72 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 67 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store const *, uint32_t, uint8_t *)
+/* 68 */ _CFFI_OP(_CFFI_OP_NOOP, 61),
+/* 69 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 70 */ _CFFI_OP(_CFFI_OP_POINTER, 238), // uint8_t *
+/* 71 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 72 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(uint8_t const *, size_t, uint8_t const *, size_t, uint8_t *)
 /* 73 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 74 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 75 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
+/* 74 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28), // size_t
+/* 75 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
 /* 76 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 77 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 78 */ _CFFI_OP(_CFFI_OP_FUNCTION, 35), // int()(void)
-/* 79 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 80 */ _CFFI_OP(_CFFI_OP_FUNCTION, 223), // int64_t()(sm_sa *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
-/* 81 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
-/* 82 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 83 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 84 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 85 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 86 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 87 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 77 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 78 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 79 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(uint8_t const *, size_t, uint8_t const *, uint8_t const *, size_t, uint8_t const *, size_t, uint8_t *, size_t)
+/* 80 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 81 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 82 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 83 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 84 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 85 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 86 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 87 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
 /* 88 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 89 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 90 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 89 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 90 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(void)
 /* 91 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 92 */ _CFFI_OP(_CFFI_OP_FUNCTION, 223), // int64_t()(sm_sa *, uint8_t const *, size_t, uint32_t, uint8_t *, size_t)
+/* 92 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_sa *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
 /* 93 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
-/* 94 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 95 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 94 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 95 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 96 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 97 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 98 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 99 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 100 */ _CFFI_OP(_CFFI_OP_FUNCTION, 223), // int64_t()(sm_sa *, uint8_t const *, size_t, uint8_t *, size_t)
-/* 101 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
-/* 102 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 103 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 104 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 105 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 106 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 107 */ _CFFI_OP(_CFFI_OP_FUNCTION, 223), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t *, uint8_t *)
-/* 108 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
-/* 109 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 110 */ _CFFI_OP(_CFFI_OP_POINTER, 16), // uint32_t const *
-/* 111 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 112 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 113 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 114 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 115 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 116 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 117 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 118 */ _CFFI_OP(_CFFI_OP_POINTER, 16), // uint32_t *
-/* 119 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 120 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 121 */ _CFFI_OP(_CFFI_OP_FUNCTION, 223), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint8_t *)
-/* 122 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
-/* 123 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 124 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 125 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 126 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 127 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 128 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 129 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 130 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 131 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 132 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 133 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 134 */ _CFFI_OP(_CFFI_OP_FUNCTION, 223), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t *, uint8_t *)
-/* 135 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
-/* 136 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 137 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 138 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 139 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 140 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 141 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 142 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 143 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 144 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 145 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 146 */ _CFFI_OP(_CFFI_OP_NOOP, 118),
-/* 147 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 148 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 149 */ _CFFI_OP(_CFFI_OP_FUNCTION, 223), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t const *, uint8_t *)
-/* 150 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
-/* 151 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 152 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 153 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 154 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 155 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 156 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 157 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 158 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 159 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 160 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 161 */ _CFFI_OP(_CFFI_OP_NOOP, 110),
-/* 162 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 163 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 164 */ _CFFI_OP(_CFFI_OP_FUNCTION, 223), // int64_t()(sm_store *, uint32_t, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
-/* 165 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
-/* 166 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 167 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 168 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 169 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 170 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 171 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 172 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 173 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 174 */ _CFFI_OP(_CFFI_OP_FUNCTION, 223), // int64_t()(sm_store *, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
-/* 175 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
-/* 176 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 177 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 178 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 179 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 180 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 181 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 182 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 183 */ _CFFI_OP(_CFFI_OP_FUNCTION, 223), // int64_t()(sm_store *, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t const *, size_t)
-/* 184 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
-/* 185 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 186 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 187 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 188 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 189 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 190 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 191 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 192 */ _CFFI_OP(_CFFI_OP_FUNCTION, 223), // int64_t()(sm_store *, uint32_t, uint8_t const *, size_t, uint8_t *)
-/* 193 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
-/* 194 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 195 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 196 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 197 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 198 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 199 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // sm_sa *()(uint32_t, uint8_t const *, size_t, uint8_t const *, uint64_t, uint32_t, uint64_t)
-/* 200 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 97 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 98 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 99 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 100 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 101 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 102 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 103 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 104 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_sa *, uint8_t const *, size_t, uint32_t, uint8_t *, size_t)
+/* 105 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
+/* 106 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 107 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 108 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 109 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 110 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 111 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 112 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_sa *, uint8_t const *, size_t, uint8_t *, size_t)
+/* 113 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
+/* 114 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 115 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 116 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 117 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 118 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 119 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t *, uint8_t *)
+/* 120 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 121 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 122 */ _CFFI_OP(_CFFI_OP_POINTER, 16), // uint32_t const *
+/* 123 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 124 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 125 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 126 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 127 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 128 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 129 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 130 */ _CFFI_OP(_CFFI_OP_POINTER, 16), // uint32_t *
+/* 131 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 132 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 133 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint8_t *)
+/* 134 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 135 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 136 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 137 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 138 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 139 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 140 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 141 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 142 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 143 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 144 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 145 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 146 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t *, uint8_t *)
+/* 147 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 148 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 149 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 150 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 151 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 152 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 153 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 154 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 155 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 156 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 157 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 158 */ _CFFI_OP(_CFFI_OP_NOOP, 130),
+/* 159 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 160 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 161 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t const *, uint8_t *)
+/* 162 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 163 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 164 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 165 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 166 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 167 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 168 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 169 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 170 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 171 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 172 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 173 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
+/* 174 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 175 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 176 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, uint32_t, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
+/* 177 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 178 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 179 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 180 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 181 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 182 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 183 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 184 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 185 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 186 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
+/* 187 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 188 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 189 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 190 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 191 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 192 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 193 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 194 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 195 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t const *, size_t)
+/* 196 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 197 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 198 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 199 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 200 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 201 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
 /* 202 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 203 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
-/* 204 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
-/* 205 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 206 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
-/* 207 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 208 */ _CFFI_OP(_CFFI_OP_FUNCTION, 15), // sm_store *()(uint32_t)
-/* 209 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 203 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 204 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 205 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 206 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 207 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 208 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 209 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
 /* 210 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 211 */ _CFFI_OP(_CFFI_OP_FUNCTION, 227), // void()(sm_sa *)
-/* 212 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
-/* 213 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 214 */ _CFFI_OP(_CFFI_OP_FUNCTION, 227), // void()(sm_store *)
-/* 215 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
-/* 216 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 217 */ _CFFI_OP(_CFFI_OP_FUNCTION, 227), // void()(uint8_t *, size_t)
-/* 218 */ _CFFI_OP(_CFFI_OP_NOOP, 58),
-/* 219 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 220 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 221 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
-/* 222 */ _CFFI_OP(_CFFI_OP_ENUM, 0), // enum sm_status
-/* 223 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
-/* 224 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // sm_sa
-/* 225 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // sm_store
-/* 226 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
-/* 227 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
+/* 211 */ _CFFI_OP(_CFFI_OP_FUNCTION, 6), // sm_sa *()(uint32_t, uint8_t const *, size_t, uint8_t const *, uint64_t, uint32_t, uint64_t)
+/* 212 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 213 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 214 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 215 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
+/* 216 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24), // uint64_t
+/* 217 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 218 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 219 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 220 */ _CFFI_OP(_CFFI_OP_FUNCTION, 15), // sm_store *()(uint32_t)
+/* 221 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
+/* 222 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 223 */ _CFFI_OP(_CFFI_OP_FUNCTION, 239), // void()(sm_sa *)
+/* 224 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
+/* 225 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 226 */ _CFFI_OP(_CFFI_OP_FUNCTION, 239), // void()(sm_store *)
+/* 227 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 228 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 229 */ _CFFI_OP(_CFFI_OP_FUNCTION, 239), // void()(uint8_t *, size_t)
+/* 230 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 231 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 232 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 233 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
+/* 234 */ _CFFI_OP(_CFFI_OP_ENUM, 0), // enum sm_status
+/* 235 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
+/* 236 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // sm_sa
+/* 237 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // sm_store
+/* 238 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
+/* 239 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
 };
 
 static int _cffi_const_SM_OK(unsigned long long *o)
@@ -942,10 +957,10 @@ _cffi_f_sm_context_export(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(49), arg0, (char **)&x0);
+      _cffi_type(61), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (sm_store const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(49), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(61), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -955,10 +970,10 @@ _cffi_f_sm_context_export(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg2, (char **)&x2);
+      _cffi_type(70), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1169,6 +1184,127 @@ _cffi_f_sm_context_load(PyObject *self, PyObject *args)
 #  define _cffi_f_sm_context_load _cffi_d_sm_context_load
 #endif
 
+static int _cffi_d_sm_context_load_suite(sm_store * x0, uint32_t x1, uint32_t x2, uint8_t const * x3, uint8_t const * x4, uint8_t const * x5, uint8_t const * x6, uint32_t x7, uint32_t x8, uint8_t const * x9)
+{
+  return sm_context_load_suite(x0, x1, x2, x3, x4, x5, x6, x7, x8, x9);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_sm_context_load_suite(PyObject *self, PyObject *args)
+{
+  sm_store * x0;
+  uint32_t x1;
+  uint32_t x2;
+  uint8_t const * x3;
+  uint8_t const * x4;
+  uint8_t const * x5;
+  uint8_t const * x6;
+  uint32_t x7;
+  uint32_t x8;
+  uint8_t const * x9;
+  Py_ssize_t datasize;
+  struct _cffi_freeme_s *large_args_free = NULL;
+  int result;
+  PyObject *pyresult;
+  PyObject *arg0;
+  PyObject *arg1;
+  PyObject *arg2;
+  PyObject *arg3;
+  PyObject *arg4;
+  PyObject *arg5;
+  PyObject *arg6;
+  PyObject *arg7;
+  PyObject *arg8;
+  PyObject *arg9;
+
+  if (!PyArg_UnpackTuple(args, "sm_context_load_suite", 10, 10, &arg0, &arg1, &arg2, &arg3, &arg4, &arg5, &arg6, &arg7, &arg8, &arg9))
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(15), arg0, (char **)&x0);
+  if (datasize != 0) {
+    x0 = ((size_t)datasize) <= 640 ? (sm_store *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(15), arg0, (char **)&x0,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x1 = _cffi_to_c_int(arg1, uint32_t);
+  if (x1 == (uint32_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x2 = _cffi_to_c_int(arg2, uint32_t);
+  if (x2 == (uint32_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(7), arg3, (char **)&x3);
+  if (datasize != 0) {
+    x3 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(7), arg3, (char **)&x3,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(7), arg4, (char **)&x4);
+  if (datasize != 0) {
+    x4 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(7), arg4, (char **)&x4,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(7), arg5, (char **)&x5);
+  if (datasize != 0) {
+    x5 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(7), arg5, (char **)&x5,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(7), arg6, (char **)&x6);
+  if (datasize != 0) {
+    x6 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(7), arg6, (char **)&x6,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x7 = _cffi_to_c_int(arg7, uint32_t);
+  if (x7 == (uint32_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x8 = _cffi_to_c_int(arg8, uint32_t);
+  if (x8 == (uint32_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(7), arg9, (char **)&x9);
+  if (datasize != 0) {
+    x9 = ((size_t)datasize) <= 640 ? (uint8_t const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(7), arg9, (char **)&x9,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { result = sm_context_load_suite(x0, x1, x2, x3, x4, x5, x6, x7, x8, x9); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  pyresult = _cffi_from_c_int(result, int);
+  if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
+  return pyresult;
+}
+#else
+#  define _cffi_f_sm_context_load_suite _cffi_d_sm_context_load_suite
+#endif
+
 static int _cffi_d_sm_context_loaded(sm_store const * x0, uint32_t x1)
 {
   return sm_context_loaded(x0, x1);
@@ -1190,10 +1326,10 @@ _cffi_f_sm_context_loaded(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(49), arg0, (char **)&x0);
+      _cffi_type(61), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (sm_store const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(49), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(61), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1483,10 +1619,10 @@ _cffi_f_sm_context_state(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(49), arg0, (char **)&x0);
+      _cffi_type(61), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (sm_store const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(49), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(61), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1496,10 +1632,10 @@ _cffi_f_sm_context_state(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg2, (char **)&x2);
+      _cffi_type(70), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1517,6 +1653,54 @@ _cffi_f_sm_context_state(PyObject *self, PyObject *args)
 }
 #else
 #  define _cffi_f_sm_context_state _cffi_d_sm_context_state
+#endif
+
+static int _cffi_d_sm_context_suite(sm_store const * x0, uint32_t x1)
+{
+  return sm_context_suite(x0, x1);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_sm_context_suite(PyObject *self, PyObject *args)
+{
+  sm_store const * x0;
+  uint32_t x1;
+  Py_ssize_t datasize;
+  struct _cffi_freeme_s *large_args_free = NULL;
+  int result;
+  PyObject *pyresult;
+  PyObject *arg0;
+  PyObject *arg1;
+
+  if (!PyArg_UnpackTuple(args, "sm_context_suite", 2, 2, &arg0, &arg1))
+    return NULL;
+
+  datasize = _cffi_prepare_pointer_call_argument(
+      _cffi_type(61), arg0, (char **)&x0);
+  if (datasize != 0) {
+    x0 = ((size_t)datasize) <= 640 ? (sm_store const *)alloca((size_t)datasize) : NULL;
+    if (_cffi_convert_array_argument(_cffi_type(61), arg0, (char **)&x0,
+            datasize, &large_args_free) < 0)
+      return NULL;
+  }
+
+  x1 = _cffi_to_c_int(arg1, uint32_t);
+  if (x1 == (uint32_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { result = sm_context_suite(x0, x1); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  pyresult = _cffi_from_c_int(result, int);
+  if (large_args_free != NULL) _cffi_free_array_arguments(large_args_free);
+  return pyresult;
+}
+#else
+#  define _cffi_f_sm_context_suite _cffi_d_sm_context_suite
 #endif
 
 static int64_t _cffi_d_sm_esp_open(sm_sa * x0, uint8_t const * x1, size_t x2, uint8_t * x3, size_t x4)
@@ -1568,10 +1752,10 @@ _cffi_f_sm_esp_open(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg3, (char **)&x3);
+      _cffi_type(70), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1650,10 +1834,10 @@ _cffi_f_sm_esp_seal(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg4, (char **)&x4);
+      _cffi_type(70), arg4, (char **)&x4);
   if (datasize != 0) {
     x4 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg4, (char **)&x4,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg4, (char **)&x4,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1760,10 +1944,10 @@ _cffi_f_sm_gcm_open(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg7, (char **)&x7);
+      _cffi_type(70), arg7, (char **)&x7);
   if (datasize != 0) {
     x7 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg7, (char **)&x7,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg7, (char **)&x7,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1870,10 +2054,10 @@ _cffi_f_sm_gcm_seal(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg7, (char **)&x7);
+      _cffi_type(70), arg7, (char **)&x7);
   if (datasize != 0) {
     x7 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg7, (char **)&x7,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg7, (char **)&x7,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1951,10 +2135,10 @@ _cffi_f_sm_gmac_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg2, (char **)&x2);
+      _cffi_type(122), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -1973,28 +2157,28 @@ _cffi_f_sm_gmac_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg5, (char **)&x5);
+      _cffi_type(122), arg5, (char **)&x5);
   if (datasize != 0) {
     x5 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg5, (char **)&x5,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg5, (char **)&x5,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg6, (char **)&x6);
+      _cffi_type(122), arg6, (char **)&x6);
   if (datasize != 0) {
     x6 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg6, (char **)&x6,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg6, (char **)&x6,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg7, (char **)&x7);
+      _cffi_type(70), arg7, (char **)&x7);
   if (datasize != 0) {
     x7 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg7, (char **)&x7,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg7, (char **)&x7,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2004,28 +2188,28 @@ _cffi_f_sm_gmac_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg9, (char **)&x9);
+      _cffi_type(122), arg9, (char **)&x9);
   if (datasize != 0) {
     x9 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg9, (char **)&x9,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg9, (char **)&x9,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(118), arg10, (char **)&x10);
+      _cffi_type(130), arg10, (char **)&x10);
   if (datasize != 0) {
     x10 = ((size_t)datasize) <= 640 ? (uint32_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(118), arg10, (char **)&x10,
+    if (_cffi_convert_array_argument(_cffi_type(130), arg10, (char **)&x10,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg11, (char **)&x11);
+      _cffi_type(70), arg11, (char **)&x11);
   if (datasize != 0) {
     x11 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg11, (char **)&x11,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg11, (char **)&x11,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2186,10 +2370,10 @@ _cffi_f_sm_gmac_one(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg4, (char **)&x4);
+      _cffi_type(70), arg4, (char **)&x4);
   if (datasize != 0) {
     x4 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg4, (char **)&x4,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg4, (char **)&x4,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2288,10 +2472,10 @@ _cffi_f_sm_key_unwrap(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg4, (char **)&x4);
+      _cffi_type(70), arg4, (char **)&x4);
   if (datasize != 0) {
     x4 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg4, (char **)&x4,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg4, (char **)&x4,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2364,10 +2548,10 @@ _cffi_f_sm_key_wrap(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg4, (char **)&x4);
+      _cffi_type(70), arg4, (char **)&x4);
   if (datasize != 0) {
     x4 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg4, (char **)&x4,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg4, (char **)&x4,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2443,10 +2627,10 @@ _cffi_f_sm_open_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg2, (char **)&x2);
+      _cffi_type(122), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2474,28 +2658,28 @@ _cffi_f_sm_open_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg6, (char **)&x6);
+      _cffi_type(122), arg6, (char **)&x6);
   if (datasize != 0) {
     x6 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg6, (char **)&x6,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg6, (char **)&x6,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg7, (char **)&x7);
+      _cffi_type(122), arg7, (char **)&x7);
   if (datasize != 0) {
     x7 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg7, (char **)&x7,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg7, (char **)&x7,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg8, (char **)&x8);
+      _cffi_type(70), arg8, (char **)&x8);
   if (datasize != 0) {
     x8 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg8, (char **)&x8,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg8, (char **)&x8,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2505,28 +2689,28 @@ _cffi_f_sm_open_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg10, (char **)&x10);
+      _cffi_type(122), arg10, (char **)&x10);
   if (datasize != 0) {
     x10 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg10, (char **)&x10,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg10, (char **)&x10,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg11, (char **)&x11);
+      _cffi_type(122), arg11, (char **)&x11);
   if (datasize != 0) {
     x11 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg11, (char **)&x11,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg11, (char **)&x11,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg12, (char **)&x12);
+      _cffi_type(70), arg12, (char **)&x12);
   if (datasize != 0) {
     x12 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg12, (char **)&x12,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg12, (char **)&x12,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2613,10 +2797,10 @@ _cffi_f_sm_open_one(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg6, (char **)&x6);
+      _cffi_type(70), arg6, (char **)&x6);
   if (datasize != 0) {
     x6 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg6, (char **)&x6,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg6, (char **)&x6,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2868,10 +3052,10 @@ _cffi_f_sm_seal_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg2, (char **)&x2);
+      _cffi_type(122), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2899,28 +3083,28 @@ _cffi_f_sm_seal_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg6, (char **)&x6);
+      _cffi_type(122), arg6, (char **)&x6);
   if (datasize != 0) {
     x6 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg6, (char **)&x6,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg6, (char **)&x6,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg7, (char **)&x7);
+      _cffi_type(122), arg7, (char **)&x7);
   if (datasize != 0) {
     x7 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg7, (char **)&x7,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg7, (char **)&x7,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg8, (char **)&x8);
+      _cffi_type(70), arg8, (char **)&x8);
   if (datasize != 0) {
     x8 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg8, (char **)&x8,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg8, (char **)&x8,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -2930,28 +3114,28 @@ _cffi_f_sm_seal_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg10, (char **)&x10);
+      _cffi_type(122), arg10, (char **)&x10);
   if (datasize != 0) {
     x10 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg10, (char **)&x10,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg10, (char **)&x10,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(118), arg11, (char **)&x11);
+      _cffi_type(130), arg11, (char **)&x11);
   if (datasize != 0) {
     x11 = ((size_t)datasize) <= 640 ? (uint32_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(118), arg11, (char **)&x11,
+    if (_cffi_convert_array_argument(_cffi_type(130), arg11, (char **)&x11,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg12, (char **)&x12);
+      _cffi_type(70), arg12, (char **)&x12);
   if (datasize != 0) {
     x12 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg12, (char **)&x12,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg12, (char **)&x12,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3032,10 +3216,10 @@ _cffi_f_sm_seal_one(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg5, (char **)&x5);
+      _cffi_type(70), arg5, (char **)&x5);
   if (datasize != 0) {
     x5 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg5, (char **)&x5,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg5, (char **)&x5,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3174,10 +3358,10 @@ _cffi_f_sm_store_locked(PyObject *self, PyObject *arg0)
   PyObject *pyresult;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(49), arg0, (char **)&x0);
+      _cffi_type(61), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (sm_store const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(49), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(61), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3276,10 +3460,10 @@ _cffi_f_sm_tunnel_open(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg3, (char **)&x3);
+      _cffi_type(70), arg3, (char **)&x3);
   if (datasize != 0) {
     x3 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg3, (char **)&x3,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg3, (char **)&x3,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3382,10 +3566,10 @@ _cffi_f_sm_tunnel_seal(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg8, (char **)&x8);
+      _cffi_type(70), arg8, (char **)&x8);
   if (datasize != 0) {
     x8 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg8, (char **)&x8,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg8, (char **)&x8,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3525,10 +3709,10 @@ _cffi_f_sm_unwrap_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg2, (char **)&x2);
+      _cffi_type(122), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3547,28 +3731,28 @@ _cffi_f_sm_unwrap_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg5, (char **)&x5);
+      _cffi_type(122), arg5, (char **)&x5);
   if (datasize != 0) {
     x5 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg5, (char **)&x5,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg5, (char **)&x5,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg6, (char **)&x6);
+      _cffi_type(122), arg6, (char **)&x6);
   if (datasize != 0) {
     x6 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg6, (char **)&x6,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg6, (char **)&x6,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg7, (char **)&x7);
+      _cffi_type(70), arg7, (char **)&x7);
   if (datasize != 0) {
     x7 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg7, (char **)&x7,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg7, (char **)&x7,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3578,19 +3762,19 @@ _cffi_f_sm_unwrap_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg9, (char **)&x9);
+      _cffi_type(122), arg9, (char **)&x9);
   if (datasize != 0) {
     x9 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg9, (char **)&x9,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg9, (char **)&x9,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg10, (char **)&x10);
+      _cffi_type(70), arg10, (char **)&x10);
   if (datasize != 0) {
     x10 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg10, (char **)&x10,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg10, (char **)&x10,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3663,10 +3847,10 @@ _cffi_f_sm_unwrap_one(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg4, (char **)&x4);
+      _cffi_type(70), arg4, (char **)&x4);
   if (datasize != 0) {
     x4 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg4, (char **)&x4,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg4, (char **)&x4,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3705,10 +3889,10 @@ _cffi_f_sm_wipe_bytes(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg0, (char **)&x0);
+      _cffi_type(70), arg0, (char **)&x0);
   if (datasize != 0) {
     x0 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg0, (char **)&x0,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg0, (char **)&x0,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3784,10 +3968,10 @@ _cffi_f_sm_wrap_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg2, (char **)&x2);
+      _cffi_type(122), arg2, (char **)&x2);
   if (datasize != 0) {
     x2 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg2, (char **)&x2,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg2, (char **)&x2,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3806,28 +3990,28 @@ _cffi_f_sm_wrap_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg5, (char **)&x5);
+      _cffi_type(122), arg5, (char **)&x5);
   if (datasize != 0) {
     x5 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg5, (char **)&x5,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg5, (char **)&x5,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg6, (char **)&x6);
+      _cffi_type(122), arg6, (char **)&x6);
   if (datasize != 0) {
     x6 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg6, (char **)&x6,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg6, (char **)&x6,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg7, (char **)&x7);
+      _cffi_type(70), arg7, (char **)&x7);
   if (datasize != 0) {
     x7 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg7, (char **)&x7,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg7, (char **)&x7,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3837,19 +4021,19 @@ _cffi_f_sm_wrap_batch(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(110), arg9, (char **)&x9);
+      _cffi_type(122), arg9, (char **)&x9);
   if (datasize != 0) {
     x9 = ((size_t)datasize) <= 640 ? (uint32_t const *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(110), arg9, (char **)&x9,
+    if (_cffi_convert_array_argument(_cffi_type(122), arg9, (char **)&x9,
             datasize, &large_args_free) < 0)
       return NULL;
   }
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg10, (char **)&x10);
+      _cffi_type(70), arg10, (char **)&x10);
   if (datasize != 0) {
     x10 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg10, (char **)&x10,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg10, (char **)&x10,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3922,10 +4106,10 @@ _cffi_f_sm_wrap_one(PyObject *self, PyObject *args)
     return NULL;
 
   datasize = _cffi_prepare_pointer_call_argument(
-      _cffi_type(58), arg4, (char **)&x4);
+      _cffi_type(70), arg4, (char **)&x4);
   if (datasize != 0) {
     x4 = ((size_t)datasize) <= 640 ? (uint8_t *)alloca((size_t)datasize) : NULL;
-    if (_cffi_convert_array_argument(_cffi_type(58), arg4, (char **)&x4,
+    if (_cffi_convert_array_argument(_cffi_type(70), arg4, (char **)&x4,
             datasize, &large_args_free) < 0)
       return NULL;
   }
@@ -3955,62 +4139,64 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "SM_TAG", (void *)_cffi_const_SM_TAG, _CFFI_OP(_CFFI_OP_ENUM, -1), (void *)0 },
   { "SM_USAGE", (void *)_cffi_const_SM_USAGE, _CFFI_OP(_CFFI_OP_ENUM, -1), (void *)0 },
   { "sm_context_erase", (void *)_cffi_f_sm_context_erase, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 14), (void *)_cffi_d_sm_context_erase },
-  { "sm_context_export", (void *)_cffi_f_sm_context_export, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 55), (void *)_cffi_d_sm_context_export },
-  { "sm_context_install", (void *)_cffi_f_sm_context_install, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 30), (void *)_cffi_d_sm_context_install },
-  { "sm_context_load", (void *)_cffi_f_sm_context_load, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 37), (void *)_cffi_d_sm_context_load },
-  { "sm_context_loaded", (void *)_cffi_f_sm_context_loaded, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 51), (void *)_cffi_d_sm_context_loaded },
-  { "sm_context_restore", (void *)_cffi_f_sm_context_restore, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 25), (void *)_cffi_d_sm_context_restore },
+  { "sm_context_export", (void *)_cffi_f_sm_context_export, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 67), (void *)_cffi_d_sm_context_export },
+  { "sm_context_install", (void *)_cffi_f_sm_context_install, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 42), (void *)_cffi_d_sm_context_install },
+  { "sm_context_load", (void *)_cffi_f_sm_context_load, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 49), (void *)_cffi_d_sm_context_load },
+  { "sm_context_load_suite", (void *)_cffi_f_sm_context_load_suite, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 25), (void *)_cffi_d_sm_context_load_suite },
+  { "sm_context_loaded", (void *)_cffi_f_sm_context_loaded, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 63), (void *)_cffi_d_sm_context_loaded },
+  { "sm_context_restore", (void *)_cffi_f_sm_context_restore, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 37), (void *)_cffi_d_sm_context_restore },
   { "sm_context_set_counters", (void *)_cffi_f_sm_context_set_counters, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 18), (void *)_cffi_d_sm_context_set_counters },
-  { "sm_context_set_master", (void *)_cffi_f_sm_context_set_master, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 25), (void *)_cffi_d_sm_context_set_master },
-  { "sm_context_set_peer", (void *)_cffi_f_sm_context_set_peer, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 25), (void *)_cffi_d_sm_context_set_peer },
-  { "sm_context_state", (void *)_cffi_f_sm_context_state, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 55), (void *)_cffi_d_sm_context_state },
-  { "sm_esp_open", (void *)_cffi_f_sm_esp_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 100), (void *)_cffi_d_sm_esp_open },
-  { "sm_esp_seal", (void *)_cffi_f_sm_esp_seal, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 92), (void *)_cffi_d_sm_esp_seal },
-  { "sm_gcm_open", (void *)_cffi_f_sm_gcm_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 67), (void *)_cffi_d_sm_gcm_open },
-  { "sm_gcm_seal", (void *)_cffi_f_sm_gcm_seal, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 67), (void *)_cffi_d_sm_gcm_seal },
-  { "sm_gmac_batch", (void *)_cffi_f_sm_gmac_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 107), (void *)_cffi_d_sm_gmac_batch },
-  { "sm_gmac_check", (void *)_cffi_f_sm_gmac_check, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 183), (void *)_cffi_d_sm_gmac_check },
-  { "sm_gmac_one", (void *)_cffi_f_sm_gmac_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 192), (void *)_cffi_d_sm_gmac_one },
-  { "sm_interface", (void *)_cffi_f_sm_interface, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_N, 78), (void *)_cffi_d_sm_interface },
-  { "sm_key_unwrap", (void *)_cffi_f_sm_key_unwrap, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 60), (void *)_cffi_d_sm_key_unwrap },
-  { "sm_key_wrap", (void *)_cffi_f_sm_key_wrap, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 60), (void *)_cffi_d_sm_key_wrap },
-  { "sm_open_batch", (void *)_cffi_f_sm_open_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 149), (void *)_cffi_d_sm_open_batch },
-  { "sm_open_one", (void *)_cffi_f_sm_open_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 164), (void *)_cffi_d_sm_open_one },
-  { "sm_sa_free", (void *)_cffi_f_sm_sa_free, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 211), (void *)_cffi_d_sm_sa_free },
-  { "sm_sa_new", (void *)_cffi_f_sm_sa_new, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 199), (void *)_cffi_d_sm_sa_new },
+  { "sm_context_set_master", (void *)_cffi_f_sm_context_set_master, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 37), (void *)_cffi_d_sm_context_set_master },
+  { "sm_context_set_peer", (void *)_cffi_f_sm_context_set_peer, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 37), (void *)_cffi_d_sm_context_set_peer },
+  { "sm_context_state", (void *)_cffi_f_sm_context_state, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 67), (void *)_cffi_d_sm_context_state },
+  { "sm_context_suite", (void *)_cffi_f_sm_context_suite, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 63), (void *)_cffi_d_sm_context_suite },
+  { "sm_esp_open", (void *)_cffi_f_sm_esp_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 112), (void *)_cffi_d_sm_esp_open },
+  { "sm_esp_seal", (void *)_cffi_f_sm_esp_seal, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 104), (void *)_cffi_d_sm_esp_seal },
+  { "sm_gcm_open", (void *)_cffi_f_sm_gcm_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 79), (void *)_cffi_d_sm_gcm_open },
+  { "sm_gcm_seal", (void *)_cffi_f_sm_gcm_seal, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 79), (void *)_cffi_d_sm_gcm_seal },
+  { "sm_gmac_batch", (void *)_cffi_f_sm_gmac_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 119), (void *)_cffi_d_sm_gmac_batch },
+  { "sm_gmac_check", (void *)_cffi_f_sm_gmac_check, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 195), (void *)_cffi_d_sm_gmac_check },
+  { "sm_gmac_one", (void *)_cffi_f_sm_gmac_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 204), (void *)_cffi_d_sm_gmac_one },
+  { "sm_interface", (void *)_cffi_f_sm_interface, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_N, 90), (void *)_cffi_d_sm_interface },
+  { "sm_key_unwrap", (void *)_cffi_f_sm_key_unwrap, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 72), (void *)_cffi_d_sm_key_unwrap },
+  { "sm_key_wrap", (void *)_cffi_f_sm_key_wrap, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 72), (void *)_cffi_d_sm_key_wrap },
+  { "sm_open_batch", (void *)_cffi_f_sm_open_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 161), (void *)_cffi_d_sm_open_batch },
+  { "sm_open_one", (void *)_cffi_f_sm_open_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 176), (void *)_cffi_d_sm_open_one },
+  { "sm_sa_free", (void *)_cffi_f_sm_sa_free, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 223), (void *)_cffi_d_sm_sa_free },
+  { "sm_sa_new", (void *)_cffi_f_sm_sa_new, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 211), (void *)_cffi_d_sm_sa_new },
   { "sm_sa_state", (void *)_cffi_f_sm_sa_state, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 10), (void *)_cffi_d_sm_sa_state },
-  { "sm_seal_batch", (void *)_cffi_f_sm_seal_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 134), (void *)_cffi_d_sm_seal_batch },
-  { "sm_seal_one", (void *)_cffi_f_sm_seal_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 174), (void *)_cffi_d_sm_seal_one },
+  { "sm_seal_batch", (void *)_cffi_f_sm_seal_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 146), (void *)_cffi_d_sm_seal_batch },
+  { "sm_seal_one", (void *)_cffi_f_sm_seal_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 186), (void *)_cffi_d_sm_seal_one },
   { "sm_select", (void *)_cffi_f_sm_select, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 2), (void *)_cffi_d_sm_select },
   { "sm_selected", (void *)_cffi_f_sm_selected, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_N, 0), (void *)_cffi_d_sm_selected },
-  { "sm_store_free", (void *)_cffi_f_sm_store_free, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 214), (void *)_cffi_d_sm_store_free },
-  { "sm_store_locked", (void *)_cffi_f_sm_store_locked, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 48), (void *)_cffi_d_sm_store_locked },
-  { "sm_store_new", (void *)_cffi_f_sm_store_new, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 208), (void *)_cffi_d_sm_store_new },
-  { "sm_tunnel_open", (void *)_cffi_f_sm_tunnel_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 100), (void *)_cffi_d_sm_tunnel_open },
-  { "sm_tunnel_seal", (void *)_cffi_f_sm_tunnel_seal, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 80), (void *)_cffi_d_sm_tunnel_seal },
+  { "sm_store_free", (void *)_cffi_f_sm_store_free, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 226), (void *)_cffi_d_sm_store_free },
+  { "sm_store_locked", (void *)_cffi_f_sm_store_locked, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 60), (void *)_cffi_d_sm_store_locked },
+  { "sm_store_new", (void *)_cffi_f_sm_store_new, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 220), (void *)_cffi_d_sm_store_new },
+  { "sm_tunnel_open", (void *)_cffi_f_sm_tunnel_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 112), (void *)_cffi_d_sm_tunnel_open },
+  { "sm_tunnel_seal", (void *)_cffi_f_sm_tunnel_seal, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 92), (void *)_cffi_d_sm_tunnel_seal },
   { "sm_tunnel_set", (void *)_cffi_f_sm_tunnel_set, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 5), (void *)_cffi_d_sm_tunnel_set },
-  { "sm_unwrap_batch", (void *)_cffi_f_sm_unwrap_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 121), (void *)_cffi_d_sm_unwrap_batch },
-  { "sm_unwrap_one", (void *)_cffi_f_sm_unwrap_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 192), (void *)_cffi_d_sm_unwrap_one },
-  { "sm_wipe_bytes", (void *)_cffi_f_sm_wipe_bytes, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 217), (void *)_cffi_d_sm_wipe_bytes },
-  { "sm_wrap_batch", (void *)_cffi_f_sm_wrap_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 121), (void *)_cffi_d_sm_wrap_batch },
-  { "sm_wrap_one", (void *)_cffi_f_sm_wrap_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 192), (void *)_cffi_d_sm_wrap_one },
+  { "sm_unwrap_batch", (void *)_cffi_f_sm_unwrap_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 133), (void *)_cffi_d_sm_unwrap_batch },
+  { "sm_unwrap_one", (void *)_cffi_f_sm_unwrap_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 204), (void *)_cffi_d_sm_unwrap_one },
+  { "sm_wipe_bytes", (void *)_cffi_f_sm_wipe_bytes, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 229), (void *)_cffi_d_sm_wipe_bytes },
+  { "sm_wrap_batch", (void *)_cffi_f_sm_wrap_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 133), (void *)_cffi_d_sm_wrap_batch },
+  { "sm_wrap_one", (void *)_cffi_f_sm_wrap_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 204), (void *)_cffi_d_sm_wrap_one },
 };
 
 static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
-  { "sm_sa", 224, _CFFI_F_OPAQUE,
+  { "sm_sa", 236, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "sm_store", 225, _CFFI_F_OPAQUE,
+  { "sm_store", 237, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };
 
 static const struct _cffi_enum_s _cffi_enums[] = {
-  { "sm_status", 222, _cffi_prim_int(sizeof(enum sm_status), ((enum sm_status)-1) <= 0),
+  { "sm_status", 234, _cffi_prim_int(sizeof(enum sm_status), ((enum sm_status)-1) <= 0),
     "SM_OK,SM_TAG,SM_REPLAY,SM_EXHAUSTED,SM_NO_KEY,SM_USAGE,SM_FOREIGN,SM_FRAME" },
 };
 
 static const struct _cffi_typename_s _cffi_typenames[] = {
-  { "sm_sa", 224 },
-  { "sm_store", 225 },
+  { "sm_sa", 236 },
+  { "sm_store", 237 },
 };
 
 static const struct _cffi_type_context_s _cffi_type_context = {
@@ -4020,12 +4206,12 @@ static const struct _cffi_type_context_s _cffi_type_context = {
   _cffi_struct_unions,
   _cffi_enums,
   _cffi_typenames,
-  48,  /* num_globals */
+  50,  /* num_globals */
   2,  /* num_struct_unions */
   1,  /* num_enums */
   2,  /* num_typenames */
   NULL,  /* no includes */
-  228,  /* num_types */
+  240,  /* num_types */
   0,  /* flags */
 };
 

@@ -13,6 +13,12 @@ import cffi
 HERE: Final = Path(__file__).resolve().parent
 TARGET: Final = HERE / "_native.c"
 MODULE: Final = "emulator._native"
+_SMALL: Final = """#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os")
+#endif
+"""
+"""What cffi writes converts arguments and calls; small is as fast, and leaves room for the kernels."""
+
 _BEGINS: Final = "/* cdef begins */"
 _ENDS: Final = "/* cdef ends */"
 
@@ -27,7 +33,7 @@ def generated() -> str:
     """The C file, beginning with the version of cffi that wrote it."""
     ffi = cffi.FFI()
     ffi.cdef(declarations())
-    ffi.set_source(MODULE, '#include "sm_api.h"\n')
+    ffi.set_source(MODULE, _SMALL + '#include "sm_api.h"\n')
     with TemporaryDirectory() as folder:
         path = Path(folder) / "_native.c"
         ffi.emit_c_code(str(path))

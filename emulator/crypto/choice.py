@@ -15,7 +15,7 @@ from emulator.errors import InputError
 
 Backend: TypeAlias = Literal["native", "cryptography"]
 
-INTERFACE: Final = 2
+INTERFACE: Final = 3
 """The number the compiled core must answer to; another number is an extension left over from older sources."""
 
 _CURE: Final = "install a C compiler and the Python headers, then install this package again"

@@ -4,9 +4,14 @@ A context is one security association of one side of one device: two keys, two t
 key. Keys go in and never come out, except as an export for a row. The store assigns send counters and checks
 received ones itself, so no caller can seal two messages under one counter, and a frame with a wrong tag moves nothing.
 
-A store belongs to the process that made it: its memory is wiped in a forked child and it cannot be pickled. It
-belongs to one thread at a time as well; the output buffer is reused. Python `bytes` cannot be wiped: who
-minds hands keys in as `bytearray` and wipes them afterwards.
+A store belongs to the process that made it: its memory is wiped in a forked child and it cannot be pickled. Threads may
+share it: no counter is given out twice and no key changes under a message, whatever the threads do. The `*_buffers`
+calls of the compiled core run beside each other, each on its own `BatchBuffers`; threads that keep to contexts of their
+own (index modulo threads) do not wait for each other. Everything else waits its turn. `close` comes last.
+
+A context is of suite 0 or 1 (AES-128) or 2 (AES-256, keys of 32 bytes); one of suite 2 at `index` takes `index + 1`
+too, which is then no context's number. Python `bytes` cannot be wiped: who minds hands keys in as `bytearray` and wipes
+them afterwards.
 """
 
 from abc import ABC, abstractmethod
@@ -41,11 +46,13 @@ class StoreBase(ABC):
         tx: int = 0,
         rx: int = 0,
         kek: Key | None = None,
+        suite: int = 0,
     ) -> None:
         """Fill context `index`, wiping all that stood there, its master key too.
 
-        Keys 16 bytes, titles 8; `title` is our own, `peer` the other side's. `tx` is the next counter to be used,
-        `rx` the lowest acceptable one (0 to FFFFFFFF). Raises UsageError for any other size.
+        Keys 16 bytes (in suite 2 32), titles 8; `title` is our own, `peer` the other side's. `tx` is the next counter
+        to be used, `rx` the lowest acceptable one (0 to FFFFFFFF). Raises UsageError for any other size, for a
+        context of suite 2 whose next place is taken or outside, and for the second place of such a one.
         """
 
     @abstractmethod
@@ -58,7 +65,7 @@ class StoreBase(ABC):
 
     @abstractmethod
     def set_master(self, index: int, kek: Key | None) -> None:
-        """Set the 16-byte master key, or forget it (None). Raises NoKeyError for an empty context."""
+        """Set the master key (as long as the others), or forget it (None). Raises NoKeyError for an empty context."""
 
     @abstractmethod
     def set_peer(self, index: int, title: bytes) -> None:
@@ -89,7 +96,7 @@ class StoreBase(ABC):
 
     @abstractmethod
     def export(self, index: int) -> bytearray:
-        """80 bytes for a row: the line and the master key, in clear. Wipe them after use."""
+        """80 bytes for a row (of suite 2 160): lines and master key, in clear. Wipe them after use."""
 
     @abstractmethod
     def restore(self, index: int, blob: Key) -> None:
@@ -105,9 +112,9 @@ class StoreBase(ABC):
     def seal(self, index: int, security_control: int, plaintext: bytes) -> tuple[int, bytes]:
         """(invocation counter, protected text with its 12-byte tag) under our own title.
 
-        `security_control`: 10h authenticated, 20h encrypted (no tag), 30h both. Raises NoKeyError (empty context;
-        suite or broadcast bit set), CounterExhaustedError (tx stands at FFFFFFFF), UsageError (compression, or no
-        protection at all). Green Book 9.2.3.3.7.
+        `security_control`: 10h authenticated, 20h encrypted (no tag), 30h both, plus the suite. Raises NoKeyError
+        (empty context; another suite; broadcast bit set), CounterExhaustedError (tx stands at FFFFFFFF), UsageError
+        (compression, or no protection at all). Green Book 9.2.3.3.7.
         """
 
     @abstractmethod
@@ -120,7 +127,7 @@ class StoreBase(ABC):
 
     @abstractmethod
     def gmac(self, index: int, challenge: bytes) -> tuple[int, bytes]:
-        """(invocation counter, 12-byte tag) over SC 10h, AK and `challenge`: HLS mechanism 5, passes 3 and 4."""
+        """(invocation counter, 12-byte tag) over SC 1xh, AK and `challenge`: HLS mechanism 5, passes 3 and 4."""
 
     @abstractmethod
     def check_gmac(self, index: int, invocation_counter: int, tag: bytes, challenge: bytes) -> None:
@@ -132,11 +139,14 @@ class StoreBase(ABC):
 
     @abstractmethod
     def wrap(self, index: int, key: Key) -> bytes:
-        """`key` (16 bytes) under the master key, 24 bytes; RFC 3394. Raises NoKeyError without a master key."""
+        """`key` (16 bytes, in suite 2 32) under the master key, 8 bytes longer; RFC 3394.
+
+        Raises NoKeyError without a master key, UsageError for a key of another length.
+        """
 
     @abstractmethod
     def unwrap(self, index: int, wrapped: bytes) -> bytearray:
-        """The 16-byte key out of `wrapped`; wipe it after use. Raises TagError (any length but 24 too), NoKeyError."""
+        """The key out of `wrapped`; wipe it after use. Raises TagError (any wrong length too), NoKeyError."""
 
     # many messages, as lists; an element that is refused is its error, and does not stop the others
 
@@ -182,11 +192,11 @@ class StoreBase(ABC):
 
     @abstractmethod
     def wrap_buffers(self, batch: BatchBuffers, count: int) -> int:
-        """Wrap the first `count` keys; output slots hold 24 bytes."""
+        """Wrap the first `count` keys; output slots hold 8 bytes more each."""
 
     @abstractmethod
     def unwrap_buffers(self, batch: BatchBuffers, count: int) -> int:
-        """Unwrap the first `count` wrapped keys; output slots hold 16 bytes."""
+        """Unwrap the first `count` wrapped keys; output slots hold 8 bytes less each."""
 
     def __reduce__(self) -> NoReturn:
         raise ForeignStoreError("a context store cannot be pickled or copied; load keys anew where they are used")

@@ -24,11 +24,13 @@ enum sm_status {
 
 /* An integer that moves whenever these declarations or the line's layout do. */
 int sm_interface(void);
-/* Choose how blocks are computed: "" (best for this CPU), "aesni" or "portable". SM_USAGE: not here. */
+/* Choose how blocks are computed: "" (best for this CPU), "vaes", "avx2", "aesni", "armv8" or "portable". SM_USAGE: not
+ * here. */
 int sm_select(const char *name);
 const char *sm_selected(void);
 
-/* Contexts: one 64-byte line each, in wiped-on-fork memory. */
+/* Contexts: one 64-byte line each, in wiped-on-fork memory; of suite 2, two (sm_store.h). A store may be used by many
+ * threads at once (sm_gate.h); every call on one is whole before or after any other that changes the same keys. */
 typedef struct sm_store sm_store;
 sm_store *sm_store_new(uint32_t capacity);
 void sm_store_free(sm_store *store);
@@ -36,6 +38,11 @@ int sm_store_locked(const sm_store *store);
 
 int sm_context_load(sm_store *store, uint32_t index, const uint8_t *ek, const uint8_t *ak, const uint8_t *title,
                     const uint8_t *peer, uint32_t tx, uint32_t rx, const uint8_t *kek);
+/* Suite 0 or 1: keys of 16 bytes; suite 2: of 32, and the context takes the next index too. */
+int sm_context_load_suite(sm_store *store, uint32_t index, uint32_t suite, const uint8_t *ek, const uint8_t *ak,
+                          const uint8_t *title, const uint8_t *peer, uint32_t tx, uint32_t rx, const uint8_t *kek);
+/* 0, 1 or 2; a negated status where nothing is loaded. */
+int sm_context_suite(const sm_store *store, uint32_t index);
 int sm_context_install(sm_store *store, uint32_t index, const uint8_t *ek, const uint8_t *ak, int reset);
 int sm_context_set_master(sm_store *store, uint32_t index, const uint8_t *kek);
 int sm_context_set_peer(sm_store *store, uint32_t index, const uint8_t *title);
@@ -43,10 +50,10 @@ int sm_context_set_peer(sm_store *store, uint32_t index, const uint8_t *title);
 int sm_context_set_counters(sm_store *store, uint32_t index, uint32_t mask, uint32_t tx, uint32_t rx);
 /* 1 loaded, 0 empty. */
 int sm_context_loaded(const sm_store *store, uint32_t index);
-/* 32 bytes: title 8 | peer 8 | tx 4 | rx 4 | epoch 4 | flags 4, integers little-endian. */
+/* 32 bytes: title 8 | peer 8 | tx 4 | rx 4 | epoch 4 | flags 1, suite 1, 0 0; integers little-endian. */
 int sm_context_state(const sm_store *store, uint32_t index, uint8_t *out);
 int sm_context_erase(sm_store *store, uint32_t index);
-/* 80 bytes: the line and the master key. */
+/* 80 bytes, of suite 2 160: the lines and the master key. Byte 48 is the suite. */
 int sm_context_export(const sm_store *store, uint32_t index, uint8_t *out);
 int sm_context_restore(sm_store *store, uint32_t index, const uint8_t *blob);
 

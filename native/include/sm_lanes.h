@@ -7,27 +7,31 @@
 enum { SM_LANES = 8 };
 
 /* One message: `in` may be read up to the end of its last block, and whole blocks and a tag's 16 bytes (its last 4 zero)
- * are written to `out`, which may be `in`. When opened, the 12 bytes behind the text are its tag. */
+ * are written to `out`, which may be `in`. When opened, the 12 bytes behind the text are its tag. For a GMAC 16 bytes more
+ * may be read, and 16 are written. */
 typedef struct {
-    const sm_line *line;
+    const sm_line *line; /* and the one behind it, where keys are long */
     const uint8_t *in;
     uint8_t *out;
     uint32_t length; /* of the text, at most SM_LANES_TEXT */
     uint32_t counter;
 } sm_lane;
 
+/* `long_key` (0 or 1, the same for all eight): AES-256 and 32-byte keys instead of AES-128 and 16-byte ones. */
 typedef struct sm_lanes {
-    /* SC 30h, AAD = SC | AK. IV = title (seal) or peer (open) | counter. A group takes as long as its longest text. */
-    void (*seal)(const sm_lane *const lane[SM_LANES], void *scratch);
-    void (*open)(const sm_lane *const lane[SM_LANES], uint8_t good[SM_LANES], void *scratch);
-    /* RFC 3394 of one 16-byte key under one 16-byte key, eight times. */
+    /* SC 3xh, AAD = SC | AK. IV = title (seal) or peer (open) | counter. A group takes as long as its longest text. */
+    void (*seal)(const sm_lane *const lane[SM_LANES], int long_key, void *scratch);
+    void (*open)(const sm_lane *const lane[SM_LANES], int long_key, uint8_t good[SM_LANES], void *scratch);
+    /* SC 1xh, AAD = SC | AK | text, nothing encrypted; the tag alone is written. */
+    void (*gmac)(const sm_lane *const lane[SM_LANES], int long_key, void *scratch);
+    /* RFC 3394 of a key as long as its KEK, eight times. */
     void (*wrap)(const uint8_t *const kek[SM_LANES], const uint8_t *const key[SM_LANES], uint8_t *const out[SM_LANES],
-                 void *scratch);
+                 int long_key, void *scratch);
     void (*unwrap)(const uint8_t *const kek[SM_LANES], const uint8_t *const wrapped[SM_LANES],
-                   uint8_t *const out[SM_LANES], uint8_t good[SM_LANES], void *scratch);
+                   uint8_t *const out[SM_LANES], int long_key, uint8_t good[SM_LANES], void *scratch);
 } sm_lanes;
 
-enum { SM_LANES_SCRATCH = 2304, SM_LANES_TEXT = 253 * 16 }; /* bytes a group works in (aligned to 64); a text's most */
+enum { SM_LANES_SCRATCH = 3776, SM_LANES_TEXT = 253 * 16 }; /* bytes a group works in (aligned to 64); a text's most */
 
 extern const sm_lanes sm_lanes_sse;
 extern const sm_lanes sm_lanes_avx2;

@@ -1,13 +1,20 @@
-/* The context line and the store. */
+/* The context line, the store, and who may touch them when.
+ *
+ * A context of suite 2 (AES-256) is two adjacent lines: the first has the first halves of EK and AK and all the rest, the
+ * second the other halves; its KEK lies over both places of the cold array. The second line is no context.
+ */
 #ifndef SM_STORE_H
 #define SM_STORE_H
 
 #include "sm_api.h"
 #include "sm_arena.h"
 #include "sm_bytes.h"
+#include "sm_gate.h"
 
 enum { SM_KEY = 16, SM_TITLE = 8, SM_LINE = 64, SM_EXPORT = SM_LINE + SM_KEY };
-enum { SM_LOADED = 1, SM_FRESH = 2, SM_MASTER = 4 }; /* FRESH: nothing sealed yet under a newly installed EK */
+/* FRESH: nothing sealed yet under a newly installed EK. SECOND: the second line of the context before it. */
+enum { SM_LOADED = 1, SM_FRESH = 2, SM_MASTER = 4, SM_SECOND = 8 };
+enum { SM_SUITE_LONG = 2 }; /* the suite with keys of 32 bytes */
 #define SM_COUNTER_MAX 0xFFFFFFFFu                   /* never sent, never accepted */
 
 /* All that one message needs, in one cache line. Integers are little-endian bytes, so a line is also its own export. */
@@ -17,7 +24,7 @@ typedef struct {
     uint8_t title[SM_TITLE]; /* ours */
     uint8_t tx[4];           /* next counter to be used */
     uint8_t rx[4];           /* lowest acceptable counter */
-    uint8_t suite;           /* 0 */
+    uint8_t suite;           /* 0, 1 or 2 */
     uint8_t control;         /* default security control, kept for a later cut */
     uint8_t flags;
     uint8_t more_flags;
@@ -29,18 +36,11 @@ _Static_assert(sizeof(sm_line) == SM_LINE, "a context is one cache line");
 
 struct sm_store {
     sm_arena arena;
+    sm_gate *gate; /* apart, so that a store that is only read can be entered */
     sm_line *lines;
     uint8_t *keks; /* cold: read when a key is wrapped or unwrapped */
     uint32_t capacity;
-    uint32_t alone;  /* a thread is sealing that thinks so */
-    uint32_t shared; /* two have been seen at once; for good */
 };
-
-/* Around every call that takes counters, so that two threads under one context never take the same one. The step is
- * atomic only where it has to be: atomic always, it costs a tenth of a short message. Whoever comes upon another waits
- * for that one's call to end, once in a store's life; from then on all steps are atomic. */
-void sm_store_enter(sm_store *store);
-void sm_store_leave(sm_store *store);
 
 /* SM_OK, SM_FOREIGN or SM_USAGE (no such context, or no store). */
 static inline int sm_store_fault(const sm_store *store, uint32_t index)
@@ -52,14 +52,32 @@ static inline int sm_store_fault(const sm_store *store, uint32_t index)
     return index < store->capacity ? SM_OK : SM_USAGE;
 }
 
-/* As sm_line_take, among threads. */
-int sm_line_take_shared(sm_line *line, uint32_t *counter);
-
-/* Take the next counter for sealing: SM_OK, SM_NO_KEY or SM_EXHAUSTED. Between sm_store_enter and sm_store_leave. */
-static inline int sm_line_take(const sm_store *store, sm_line *line, uint32_t *counter)
+/* 1 where keys have 32 bytes. */
+static inline int sm_line_long(const sm_line *line)
 {
-    if (__atomic_load_n(&store->shared, __ATOMIC_RELAXED))
-        return sm_line_take_shared(line, counter);
+    return line->suite == SM_SUITE_LONG;
+}
+
+/* Lines a context takes. */
+static inline uint32_t sm_line_count(const sm_line *line)
+{
+    return 1 + (uint32_t)sm_line_long(line);
+}
+
+/* A key of a context, its halves put together: 16 bytes in place, or 32 in `whole`, which is to be wiped. */
+static inline const uint8_t *sm_line_key(const sm_line *line, size_t at, uint8_t whole[2 * SM_KEY])
+{
+    const uint8_t *first = (const uint8_t *)line + at;
+    if (!sm_line_long(line))
+        return first;
+    memcpy(whole, first, SM_KEY);
+    memcpy(whole + SM_KEY, first + SM_LINE, SM_KEY);
+    return whole;
+}
+
+/* Take the next counter for sealing: SM_OK, SM_NO_KEY or SM_EXHAUSTED. */
+static inline int sm_line_take(sm_line *line, uint32_t *counter)
+{
     const uint32_t taken = sm_le32(line->tx);
     if (!(line->flags & SM_LOADED))
         return SM_NO_KEY;

@@ -72,5 +72,5 @@ const char *sm_selected(void)
 
 int sm_interface(void)
 {
-    return 2;
+    return 3;
 }

@@ -5,7 +5,11 @@
 #define NAME(x) sm_sse_##x
 #include "sm_lanes_x86.h"
 
-const sm_lanes sm_lanes_sse = {.seal = sm_sse_seal, .open = sm_sse_open, .wrap = sm_sse_wrap, .unwrap = sm_sse_unwrap};
+const sm_lanes sm_lanes_sse = {.seal = sm_sse_seal,
+                                .open = sm_sse_open,
+                                .gmac = sm_sse_gmac,
+                                .wrap = sm_sse_wrap,
+                                .unwrap = sm_sse_unwrap};
 
 #else
 typedef int sm_lanes_sse_is_for_x86_64;

@@ -267,7 +267,8 @@ def test_an_exported_context_goes_on_where_it_was(pair) -> None:
     assert pair.wrap(2, NEW) == pair.wrap(1, NEW)
     pair.restore(2, bytes(blob))
     pair.set_counters(2, tx=70)
-    for bad in (blob[:-1], bytes(80), blob[:48] + b"\1" + blob[49:], blob[:50] + b"\xff" + blob[51:]):
+    for bad in (blob[:-1], bytes(80), *(blob[:48] + suite + blob[49:] for suite in (b"\2", b"\3")), blob + bytes(80),
+                blob[:50] + b"\xff" + blob[51:]):
         with pytest.raises(UsageError):
             pair.restore(3, bad)
     assert not pair.loaded(3)

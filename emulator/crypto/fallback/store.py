@@ -23,7 +23,8 @@ from emulator.errors import EmulatorError, NoKeyError, ReplayError, TagError, Us
 _WIPEONFORK: Final = 18
 _DONTDUMP: Final = 16
 _KEPT: Final = 512
-_ZERO_KEY: Final = bytes(KEY_BYTES)
+_EMPTY: Final = memoryview(bytes(LINE_BYTES))
+_FLAGS_AT: Final = 50
 
 _T = TypeVar("_T")
 
@@ -35,7 +36,7 @@ def _sized(value: Key, size: int, what: str) -> bytes:
 
 
 class _Line:
-    """One unpacked line; packed back by the store."""
+    """One unpacked line, of suite 2 with its second one; packed back by the store."""
 
     __slots__ = ("ak", "control", "ek", "epoch", "flags", "peer", "rx", "suite", "title", "tx")
 
@@ -50,14 +51,29 @@ class _Line:
         self.control: int
         self.flags: int
         self.epoch: int
-        values = LINE.unpack(raw)
+        values = LINE.unpack_from(raw)
         self.ek, self.ak, self.title, self.tx, self.rx = values[:5]
         self.suite, self.control, self.flags, self.epoch, self.peer = values[5:]
+        if self.places == 2:
+            more_ek, more_ak = LINE.unpack_from(raw, LINE_BYTES)[:2]
+            self.ek, self.ak = self.ek + more_ek, self.ak + more_ak
+
+    @property
+    def places(self) -> int:
+        """Lines the context takes."""
+        return 2 if self.suite == layout.SUITE_LONG and self.flags & layout.LOADED else 1
 
     def packed(self) -> bytes:
-        return LINE.pack(
-            self.ek, self.ak, self.title, self.tx, self.rx, self.suite, self.control, self.flags, self.epoch, self.peer
-        )
+        line = LINE.pack(
+            self.ek[:KEY_BYTES], self.ak[:KEY_BYTES], self.title, self.tx, self.rx, self.suite, self.control,
+            self.flags, self.epoch, self.peer,
+        )  # fmt: skip
+        if self.places == 1:
+            return line
+        none = bytes(8)
+        return line + LINE.pack(
+            self.ek[KEY_BYTES:], self.ak[KEY_BYTES:], none, 0, 0, 0, 0, layout.SECOND, 0, none
+        )  # fmt: skip
 
 
 class ContextStore(StoreBase):
@@ -90,7 +106,21 @@ class ContextStore(StoreBase):
             raise layout.refusal(layout.FOREIGN)
         if self._arena is None or not 0 <= index < self.capacity:
             raise layout.refusal(layout.USAGE)
-        return self._lines[index * LINE_BYTES : (index + 1) * LINE_BYTES]
+        return self._lines[index * LINE_BYTES : (index + 2) * LINE_BYTES]
+
+    def _free_place(self, index: int, places: int) -> None:
+        """Whether a context of so many places may stand here. Raises UsageError."""
+        if _Line(self._place(index)).flags & layout.SECOND:
+            raise UsageError(f"place {index} is the second of the context before it")
+        if places == 2 and (index + 1 >= self.capacity or _Line(self._place(index + 1)).flags & layout.LOADED):
+            raise UsageError(f"a context of suite 2 needs place {index + 1} too, which is taken or outside")
+
+    def _clear(self, index: int) -> None:
+        """Nothing is left of the context that begins here."""
+        places = _Line(self._place(index)).places
+        self._lines[index * LINE_BYTES : (index + places) * LINE_BYTES] = bytes(places * LINE_BYTES)
+        self._masters[index * KEY_BYTES : (index + places) * KEY_BYTES] = bytes(places * KEY_BYTES)
+        self._ciphers.pop(index, None)
 
     def _line(self, index: int) -> _Line:
         line = _Line(self._place(index))
@@ -99,15 +129,17 @@ class ContextStore(StoreBase):
         return line
 
     def _put(self, index: int, line: _Line) -> None:
-        self._lines[index * LINE_BYTES : (index + 1) * LINE_BYTES] = line.packed()
+        packed = line.packed()
+        self._lines[index * LINE_BYTES : index * LINE_BYTES + len(packed)] = packed
 
     def _put_master(self, index: int, kek: bytes) -> None:
-        self._masters[index * KEY_BYTES : (index + 1) * KEY_BYTES] = kek
+        self._masters[index * KEY_BYTES : index * KEY_BYTES + len(kek)] = kek
 
     def _master(self, index: int) -> bytes:
-        if not self._line(index).flags & layout.MASTER:
+        line = self._line(index)
+        if not line.flags & layout.MASTER:
             raise NoKeyError(f"context {index} has no master key")
-        return bytes(self._masters[index * KEY_BYTES : (index + 1) * KEY_BYTES])
+        return bytes(self._masters[index * KEY_BYTES : (index + line.places) * KEY_BYTES])
 
     def _cipher(self, index: int, ek: bytes) -> AESGCM:
         cipher = self._ciphers.get(index)
@@ -130,27 +162,33 @@ class ContextStore(StoreBase):
         tx: int = 0,
         rx: int = 0,
         kek: Key | None = None,
+        suite: int = 0,
     ) -> None:
-        place = self._place(index)
+        self._place(index)
+        if not 0 <= suite <= layout.SUITE_LONG:
+            raise layout.refusal(layout.USAGE)
         if not 0 <= tx <= COUNTER_MAX or not 0 <= rx <= COUNTER_MAX:
             raise UsageError("counters are 0 to FFFFFFFF")
-        flags = layout.LOADED | (0 if kek is None else layout.MASTER)
-        line = LINE.pack(
-            _sized(ek, 16, "EK"), _sized(ak, 16, "AK"), _sized(title, 8, "a system title"), tx, rx, 0, 0, flags, 0,
-            _sized(peer, 8, "a system title"),
-        )  # fmt: skip
-        master = _ZERO_KEY if kek is None else _sized(kek, 16, "KEK")
-        place[:] = line
+        size = layout.key_bytes(suite)
+        line = _Line(_EMPTY)
+        line.ek, line.ak = _sized(ek, size, "EK"), _sized(ak, size, "AK")
+        line.title, line.peer = _sized(title, 8, "a system title"), _sized(peer, 8, "a system title")
+        line.tx, line.rx, line.suite = tx, rx, suite
+        line.flags = layout.LOADED | (0 if kek is None else layout.MASTER)
+        master = bytes(size) if kek is None else _sized(kek, size, "KEK")
+        self._free_place(index, line.places)
+        self._clear(index)
+        self._put(index, line)
         self._put_master(index, master)
-        self._ciphers.pop(index, None)
 
     def install(self, index: int, *, ek: Key | None = None, ak: Key | None = None, reset: bool = False) -> None:
         line = self._line(index)
         if (ek is None and ak is None) or (reset and ek is None):
             raise UsageError("install takes an EK, an AK or both; a reset needs the EK")
+        size = layout.key_bytes(line.suite)
         if ak is not None:
-            line.ak = _sized(ak, 16, "AK")
-        if ek is not None and _sized(ek, 16, "EK") != line.ek:
+            line.ak = _sized(ak, size, "AK")
+        if ek is not None and _sized(ek, size, "EK") != line.ek:
             line.ek = bytes(ek)
             line.flags |= layout.FRESH
             if reset:
@@ -161,7 +199,8 @@ class ContextStore(StoreBase):
 
     def set_master(self, index: int, kek: Key | None) -> None:
         line = self._line(index)
-        master = _ZERO_KEY if kek is None else _sized(kek, 16, "KEK")
+        size = layout.key_bytes(line.suite)
+        master = bytes(size) if kek is None else _sized(kek, size, "KEK")
         line.flags = line.flags & ~layout.MASTER | (0 if kek is None else layout.MASTER)
         self._put_master(index, master)
         self._put(index, line)
@@ -193,31 +232,34 @@ class ContextStore(StoreBase):
 
     def state(self, index: int) -> ContextState:
         line = self._line(index)
-        return ContextState(line.title, line.peer, line.tx, line.rx, line.epoch, bool(line.flags & layout.MASTER))
+        return ContextState(
+            line.title, line.peer, line.tx, line.rx, line.epoch, bool(line.flags & layout.MASTER), line.suite
+        )
 
     def erase(self, index: int) -> None:
-        self._place(index)[:] = bytes(LINE_BYTES)
-        self._put_master(index, _ZERO_KEY)
-        self._ciphers.pop(index, None)
+        self._free_place(index, 1)
+        self._clear(index)
 
     def export(self, index: int) -> bytearray:
-        self._line(index)
-        blob = bytearray(layout.EXPORT_BYTES)
-        blob[:LINE_BYTES] = self._place(index)
-        blob[LINE_BYTES:] = self._masters[index * KEY_BYTES : (index + 1) * KEY_BYTES]
+        places = self._line(index).places
+        blob = bytearray(self._place(index)[: places * LINE_BYTES])
+        blob += self._masters[index * KEY_BYTES : (index + places) * KEY_BYTES]
         return blob
 
     def restore(self, index: int, blob: Key) -> None:
-        place = self._place(index)
-        if len(blob) != layout.EXPORT_BYTES:
-            raise UsageError(f"an exported context has {layout.EXPORT_BYTES} bytes, not {len(blob)}")
-        view = memoryview(blob)
-        line = _Line(view[:LINE_BYTES])
-        if not line.flags & layout.LOADED or line.flags & ~layout.FLAGS or line.suite or line.control:
+        self._place(index)
+        if len(blob) < layout.EXPORT_BYTES or len(blob) != layout.export_bytes(blob):
+            raise UsageError(f"an exported context has {layout.EXPORT_BYTES} bytes (of suite 2 twice that)")
+        places = len(blob) // layout.EXPORT_BYTES
+        lines, master = bytes(blob[: places * LINE_BYTES]), bytes(blob[places * LINE_BYTES :])
+        flags, suite, control = lines[_FLAGS_AT] | lines[_FLAGS_AT + 1] << 8, lines[layout.SUITE_AT], lines[49]
+        fits = flags & layout.LOADED and not flags & ~layout.FLAGS and suite <= layout.SUITE_LONG
+        if not fits or control or _Line(memoryview(lines)).packed() != lines:
             raise UsageError("these bytes are not an exported context")
-        place[:] = view[:LINE_BYTES]
-        self._put_master(index, bytes(view[LINE_BYTES:]))
-        self._ciphers.pop(index, None)
+        self._free_place(index, places)
+        self._clear(index)
+        self._lines[index * LINE_BYTES : (index + places) * LINE_BYTES] = lines
+        self._put_master(index, master)
 
     def close(self) -> None:
         if self._arena is not None:
@@ -231,10 +273,10 @@ class ContextStore(StoreBase):
     # one message
 
     def _protect(self, index: int, control: int) -> _Line:
-        self._place(index)
         if not 0 <= control <= 0xFF:
             raise layout.refusal(layout.USAGE)
-        if control & 0x4F:
+        line = _Line(self._place(index))
+        if control & 0x40 or control & 0x0F != (line.suite if line.flags & layout.LOADED else 0):
             raise NoKeyError(f"context {index} holds no key for security control {control:02X}h")
         if control & 0x80 or not control & 0x30:
             raise layout.refusal(layout.USAGE)
@@ -256,11 +298,12 @@ class ContextStore(StoreBase):
         counter = self._spend(index, line)
         iv = line.title + counter.to_bytes(4, "big")
         cipher = self._cipher(index, line.ek)
-        if security_control == layout.PROTECTED:
-            return counter, cipher.encrypt(iv, plaintext, b"\x30" + line.ak)[:-4]
-        if security_control == layout.ENCRYPTED:
+        head = bytes((security_control,)) + line.ak
+        if not security_control & layout.AUTHENTICATED:
             return counter, cipher.encrypt(iv, plaintext, None)[: len(plaintext)]
-        return counter, plaintext + cipher.encrypt(iv, b"", b"\x10" + line.ak + plaintext)[:TAG_BYTES]
+        if security_control & layout.ENCRYPTED:
+            return counter, cipher.encrypt(iv, plaintext, head)[:-4]
+        return counter, plaintext + cipher.encrypt(iv, b"", head + plaintext)[:TAG_BYTES]
 
     def open(self, index: int, security_control: int, invocation_counter: int, text: bytes) -> bytes:
         line = self._protect(index, security_control)
@@ -271,15 +314,16 @@ class ContextStore(StoreBase):
         iv = line.peer + invocation_counter.to_bytes(4, "big")
         cipher = self._cipher(index, line.ek)
         plaintext: bytes | None
-        if security_control == layout.PROTECTED:
-            plaintext = unseal(cipher, iv, b"\x30" + line.ak, text, TAG_BYTES)
-        elif security_control == layout.ENCRYPTED:
+        head = bytes((security_control,)) + line.ak
+        if not security_control & layout.AUTHENTICATED:
             plaintext = cipher.encrypt(iv, text, None)[: len(text)]
+        elif security_control & layout.ENCRYPTED:
+            plaintext = unseal(cipher, iv, head, text, TAG_BYTES)
         elif len(text) < TAG_BYTES:
             plaintext = None
         else:
             plaintext = text[:-TAG_BYTES]
-            if unseal(cipher, iv, b"\x10" + line.ak + plaintext, text[-TAG_BYTES:], TAG_BYTES) is None:
+            if unseal(cipher, iv, head + plaintext, text[-TAG_BYTES:], TAG_BYTES) is None:
                 plaintext = None
         if plaintext is None:
             raise layout.refusal(layout.TAG)
@@ -287,13 +331,17 @@ class ContextStore(StoreBase):
         self._put(index, line)
         return plaintext
 
+    @staticmethod
+    def _gmac_head(line: _Line) -> bytes:
+        return bytes((layout.AUTHENTICATED | line.suite,)) + line.ak
+
     def gmac(self, index: int, challenge: bytes) -> tuple[int, bytes]:
         line = self._line(index)
         if len(challenge) > layout.MESSAGE_MAX:
             raise layout.refusal(layout.USAGE)
         counter = self._spend(index, line)
         iv = line.title + counter.to_bytes(4, "big")
-        return counter, self._cipher(index, line.ek).encrypt(iv, b"", b"\x10" + line.ak + challenge)[:TAG_BYTES]
+        return counter, self._cipher(index, line.ek).encrypt(iv, b"", self._gmac_head(line) + challenge)[:TAG_BYTES]
 
     def check_gmac(self, index: int, invocation_counter: int, tag: bytes, challenge: bytes) -> None:
         line = self._line(index)
@@ -301,7 +349,7 @@ class ContextStore(StoreBase):
             raise layout.refusal(layout.USAGE)
         iv = line.peer + invocation_counter.to_bytes(4, "big")
         cipher = self._cipher(index, line.ek)
-        if len(tag) != TAG_BYTES or unseal(cipher, iv, b"\x10" + line.ak + challenge, tag, TAG_BYTES) is None:
+        if len(tag) != TAG_BYTES or unseal(cipher, iv, self._gmac_head(line) + challenge, tag, TAG_BYTES) is None:
             raise layout.refusal(layout.TAG)
         if invocation_counter >= line.rx:
             line.rx = min(invocation_counter + 1, COUNTER_MAX)
@@ -309,12 +357,12 @@ class ContextStore(StoreBase):
 
     def wrap(self, index: int, key: Key) -> bytes:
         master = self._master(index)
-        return keywrap.wrap(master, _sized(key, 16, "a key to be wrapped"))
+        return keywrap.wrap(master, _sized(key, len(master), "a key to be wrapped"))
 
     def unwrap(self, index: int, wrapped: bytes) -> bytearray:
         master = self._master(index)
-        if len(wrapped) != 24:
-            raise TagError(f"a wrapped key has 24 bytes, not {len(wrapped)}")
+        if len(wrapped) != len(master) + 8:
+            raise TagError(f"a wrapped key has {len(master) + 8} bytes, not {len(wrapped)}")
         return keywrap.unwrap(master, wrapped)
 
     # many messages

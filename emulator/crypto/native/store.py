@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from emulator._native import ffi, lib
 from emulator.crypto import layout
 from emulator.crypto.buffers import BatchBuffers
-from emulator.crypto.layout import ENCRYPTED, MASTER, OK, REPLAY, TAG_BYTES, USAGE, ContextState, refusal
+from emulator.crypto.layout import (
+    AUTHENTICATED,
+    MASTER,
+    OK,
+    REPLAY,
+    TAG_BYTES,
+    USAGE,
+    ContextState,
+    key_bytes,
+    refusal,
+)
 from emulator.crypto.native.pointers import pointer, pointer_or_null
 from emulator.crypto.store import Key, StoreBase
 from emulator.errors import EmulatorError, UsageError
@@ -154,13 +164,15 @@ class ContextStore(StoreBase):
         tx: int = 0,
         rx: int = 0,
         kek: Key | None = None,
+        suite: int = 0,
     ) -> None:
-        if len(ek) != 16 or len(ak) != 16 or len(title) != 8 or len(peer) != 8:
-            raise UsageError("EK and AK have 16 bytes, system titles 8")
-        _check(kek, 16, "KEK")
+        size = key_bytes(suite)
+        if len(ek) != size or len(ak) != size or len(title) != 8 or len(peer) != 8:
+            raise UsageError(f"EK and AK have {size} bytes, system titles 8")
+        _check(kek, size, "KEK")
         try:
-            status = lib.sm_context_load(
-                self._handle, index, pointer(ek), pointer(ak), title, peer, tx, rx, pointer_or_null(kek)
+            status = lib.sm_context_load_suite(
+                self._handle, index, suite, pointer(ek), pointer(ak), title, peer, tx, rx, pointer_or_null(kek)
             )
         except (OverflowError, TypeError) as error:
             raise UsageError(str(error)) from error
@@ -168,8 +180,9 @@ class ContextStore(StoreBase):
             raise refusal(-status)
 
     def install(self, index: int, *, ek: Key | None = None, ak: Key | None = None, reset: bool = False) -> None:
-        if (ek is not None and len(ek) != 16) or (ak is not None and len(ak) != 16):
-            raise UsageError("EK and AK have 16 bytes")
+        size = self._key_bytes(index)
+        if (ek is not None and len(ek) != size) or (ak is not None and len(ak) != size):
+            raise UsageError(f"EK and AK have {size} bytes")
         new_ek = ek if type(ek) is bytes else pointer_or_null(ek)
         new_ak = ak if type(ak) is bytes else pointer_or_null(ak)
         try:
@@ -180,7 +193,7 @@ class ContextStore(StoreBase):
             raise refusal(-status)
 
     def set_master(self, index: int, kek: Key | None) -> None:
-        _check(kek, 16, "KEK")
+        _check(kek, self._key_bytes(index), "KEK")
         self._do(lib.sm_context_set_master, index, pointer_or_null(kek))
 
     def set_peer(self, index: int, title: bytes) -> None:
@@ -217,18 +230,20 @@ class ContextStore(StoreBase):
         if status < 0:
             raise refusal(-status)
         title, peer, tx, rx, epoch, flags = _STATE.unpack_from(self._buffer)
-        return ContextState(title, peer, tx, rx, epoch, flags & MASTER != 0)
+        return ContextState(title, peer, tx, rx, epoch, flags & MASTER != 0, flags >> 8)
 
     def erase(self, index: int) -> None:
         self._do(lib.sm_context_erase, index)
 
     def export(self, index: int) -> bytearray:
-        blob = bytearray(layout.EXPORT_BYTES)
+        blob = bytearray(2 * layout.EXPORT_BYTES)
         self._do(lib.sm_context_export, index, ffi.from_buffer("uint8_t[]", blob, require_writable=True))
+        del blob[layout.export_bytes(blob) :]
         return blob
 
     def restore(self, index: int, blob: Key) -> None:
-        _check(blob, layout.EXPORT_BYTES, "an exported context")
+        if len(blob) < layout.EXPORT_BYTES or len(blob) != layout.export_bytes(blob):
+            raise UsageError(f"an exported context has {layout.EXPORT_BYTES} bytes (of suite 2 twice that)")
         self._do(lib.sm_context_restore, index, pointer(blob))
 
     def close(self) -> None:
@@ -236,6 +251,9 @@ class ContextStore(StoreBase):
         if handle != _NULL:
             ffi.release(handle)
             self._buffer[:] = bytes(self._room)
+
+    def _key_bytes(self, index: int) -> int:
+        return key_bytes(self._do(lib.sm_context_suite, index))
 
     # What every association asks for checks its status itself: through here it cost 3.5 calls an exchange.
 
@@ -260,7 +278,7 @@ class ContextStore(StoreBase):
             raise UsageError(str(error)) from error
         if counter < 0:
             raise refusal(-counter)
-        return counter, self._buffer[: length if security_control == ENCRYPTED else length + TAG_BYTES]
+        return counter, self._buffer[: length + TAG_BYTES if security_control & AUTHENTICATED else length]
 
     def open(self, index: int, security_control: int, invocation_counter: int, text: bytes) -> bytes:
         length = len(text)
@@ -300,10 +318,10 @@ class ContextStore(StoreBase):
 
     def wrap(self, index: int, key: Key) -> bytes:
         self._do(lib.sm_wrap_one, index, pointer(key), len(key), self._out)
-        return self._buffer[:24]  # type: ignore[no-any-return]
+        return self._buffer[: len(key) + 8]  # type: ignore[no-any-return]
 
     def unwrap(self, index: int, wrapped: bytes) -> bytearray:
-        key = bytearray(16)
+        key = bytearray(max(16, len(wrapped) - 8) if len(wrapped) <= 40 else 16)
         out = ffi.from_buffer("uint8_t[]", key, require_writable=True)
         self._do(lib.sm_unwrap_one, index, wrapped, len(wrapped), out)
         return key
@@ -365,7 +383,7 @@ class ContextStore(StoreBase):
         counters = ffi.new("uint32_t[]", len(indices) + 1)
         controls = _controls(security_control, len(indices))
         statuses, memory, lengths = self._run(lib.sm_seal_batch, indices, plaintexts, (controls,), (counters,))
-        sealed = _answers(memory, lengths, 0 if security_control == ENCRYPTED else TAG_BYTES)
+        sealed = _answers(memory, lengths, TAG_BYTES if security_control & AUTHENTICATED else 0)
         return self._or_errors(list(zip(_list(counters), sealed, strict=False)), statuses, indices)
 
     def open_batch(
@@ -379,7 +397,7 @@ class ContextStore(StoreBase):
             raise UsageError(str(error)) from error
         controls = _controls(security_control, len(indices))
         statuses, memory, lengths = self._run(lib.sm_open_batch, indices, texts, (controls,), (column,))
-        opened = _answers(memory, lengths, 0 if security_control == ENCRYPTED else -TAG_BYTES)
+        opened = _answers(memory, lengths, -TAG_BYTES if security_control & AUTHENTICATED else 0)
         return self._or_errors(opened, statuses, indices)
 
     def gmac_batch(
@@ -397,7 +415,10 @@ class ContextStore(StoreBase):
     def unwrap_batch(self, indices: Sequence[int], wrapped: Sequence[bytes]) -> list[bytearray | EmulatorError]:
         statuses, memory, lengths = self._run(lib.sm_unwrap_batch, indices, wrapped)
         view = memoryview(memory)  # no `bytes` of a key, which nobody could wipe
-        keys = [bytearray(view[start : start + 16]) for start in _starts(lengths)]
+        keys = [
+            bytearray(view[start : start + max(length - 8, 0)])
+            for start, length in zip(_starts(lengths), lengths, strict=False)
+        ]
         memory[:] = bytes(len(memory))
         return self._or_errors(keys, statuses, indices)
 
