@@ -30,6 +30,7 @@ VERBS: Final = {
     "keys": "print the keys and addresses of an installation's devices",
     "faults": "list the faults that can be put in force, with their fields",
     "decode": "show any frame as a tree, decrypted when given keys",
+    "bench": "measure parts of the emulator on this machine: crypto",
 }
 
 

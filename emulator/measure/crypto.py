@@ -27,8 +27,11 @@ from emulator.measure import from_python, natively, peers
 from emulator.measure.driver import MESSAGES, Driver, NoDriverError
 from emulator.measure.natively import ASSOCIATION, KEYS, MANY_KEYS, MORE_KEYS, RANDOM, Case
 
-ROUNDS: Final = 31
+ROUNDS: Final = 32
 QUICK_ROUNDS: Final = 15
+PASSES: Final = 5
+"""Rounds of a row follow one another, as batches do when work is waiting, and all rows are gone through so often: what
+else the machine does for a second then falls on a fifth of a figure's rounds."""
 FEWEST: Final = 3
 """So many rounds at least must have had two cores, or nothing is said of threads."""
 _PYTHON_TURNS: Final = 20_000
@@ -163,8 +166,8 @@ def measure(
     About 10 s when `quick`: fewer lengths and 15 rounds of them. Raises InputError, EmulatorError, MemoryError.
     """
     rounds = rounds or (QUICK_ROUNDS if quick else ROUNDS)
-    if rounds < FEWEST:
-        raise UsageError(f"a median wants at least {FEWEST} rounds")
+    if rounds < PASSES:
+        raise UsageError(f"a run has at least {PASSES} rounds")
     absent: dict[str, str] = {}
     per_context = None if quick else resident_per_context()
     driver = many = None
@@ -190,14 +193,19 @@ def measure(
     say(f"{python.check()} messages of ours checked against `cryptography`")
     samples = _Samples()
     began, cpu = time.perf_counter(), time.process_time()
-    for number in range(rounds):
-        say(f"round {number + 1} of {rounds}")
-        samples.calibrate(driver)
-        samples.add(natively.one_round(rows, number, select))
+    for turn in range(PASSES):
+        numbers = range(rounds * turn // PASSES, rounds * (turn + 1) // PASSES)
+        for place, row in enumerate(rows):
+            say(f"pass {turn + 1} of {PASSES}, {row[0].case.operation} {row[0].case.size}, {row[0].case.regime}")
+            samples.calibrate(driver)
+            for number in numbers:
+                samples.add(natively.one_round(row, place * rounds + number, select))
         select(tiers[0])
-        samples.calibrate(driver)
-        samples.add({_python_case(way): value for way, value in python.one_round().items()})
-        samples.threads.append(python.threads())
+        say(f"pass {turn + 1} of {PASSES}, from Python")
+        for _ in numbers:
+            samples.calibrate(driver)
+            samples.add({_python_case(way): value for way, value in python.one_round().items()})
+            samples.threads.append(python.threads())
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     python.close()
     versions: dict[str, str | None] = {"openssl": None, "openssl35": None, "ipsec_mb": None}

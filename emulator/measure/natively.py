@@ -1,4 +1,4 @@
-"""The cases of the C loop: which engines, which lengths, which keys; one round of all of them.
+"""The cases of the C loop: which engines, which lengths, which keys; a round of those that are compared.
 
 Regimes. `random`: 150,000 meters, each message another one's, which is what a head end sees; no library's cached
 context fits the cache then, so peers expand the key for each message. `one key`: everything warm, where they may keep
@@ -133,14 +133,12 @@ def check(rows: Sequence[Sequence[Run]], select: Callable[[str], None]) -> int:
     return done
 
 
-def one_round(rows: Sequence[Sequence[Run]], number: int, select: Callable[[str], None]) -> dict[Case, float]:
-    """ns a message of every case, each once; who goes first in its row changes with the round's number."""
+def one_round(row: Sequence[Run], seed: int, select: Callable[[str], None]) -> dict[Case, float]:
+    """ns a message of every case of a row, each once. `seed` (0 to 2^32) draws keys, and who goes first."""
     found: dict[Case, float] = {}
-    for place, row in enumerate(rows):
-        turned = [*row[number % len(row) :], *row[: number % len(row)]]
-        for turn, run in enumerate(turned):
-            select(run.tier)
-            seed = (number * len(rows) + place) * 64 + turn
-            run.driver.prepare(run.op, run.size, one=run.one, seed=seed, count=run.count)
-            found[run.case] = run.driver.timed(run.engine)
+    first = seed % len(row)
+    for turn, run in enumerate([*row[first:], *row[:first]]):
+        select(run.tier)
+        run.driver.prepare(run.op, run.size, one=run.one, seed=seed * 64 + turn, count=run.count)
+        found[run.case] = run.driver.timed(run.engine)
     return found
