@@ -37,8 +37,9 @@ from emulator.errors import InputError
 )
 @click.option(
     "--fidelity",
-    type=click.Choice(["wire", "pipe"]),
-    help="Every byte of every layer, or delays, losses and outages alone.  [default: the estate's]",
+    type=click.Choice(["wire", "pipe", "interop"]),
+    help="Every byte of every layer; delays, losses and outages alone; or the bytes, through the host's loopback.  "
+    "[default: the estate's]",
 )
 @click.option(
     "--fault",
@@ -106,6 +107,8 @@ def command(
             faults=faults,
             checks=() if checked else None,
         )
+        if pcap is not None and options.profile.fidelity == "pipe":
+            raise InputError("--pcap: a pipe has no packets to capture; take --fidelity wire")
         console = Console(stderr=True, quiet=as_json)
         console.print(
             f"estate [bold]{estate.name}[/], {estate.installations:,} installations in "

@@ -19,6 +19,7 @@ from emulator.fleet.sampler import Sampler
 from emulator.link.air import AirProfile
 from emulator.link.profile import LinkProfile
 from emulator.link.tap import Tap
+from emulator.shell.loopback import Loopback
 from emulator.watch.checks import Context, Finding, check, observe
 from emulator.watch.settings import WatchSettings
 from emulator.watch.violation import Violation
@@ -82,6 +83,7 @@ class CampaignHost:
         self._sampler: Sampler | None = None
         self._open: dict[int, list[JournalPart | Tap]] = {}
         self._contexts: dict[int, Context] = {}
+        self._loopback: Loopback | None = None
 
     def __call__(self) -> Self:
         """The host itself: carried into a worker, it makes its own cells there."""
@@ -129,6 +131,9 @@ class CampaignHost:
             faults=options.faults,
             only=options.only,
         )
+        if options.profile.fidelity == "interop":
+            self._loopback = self._loopback or Loopback()
+            made.cell.chain.leave(self._loopback.carry)
         if options.checks is not None:
             context = self._contexts[cell] = observe(made.cell, made.keyring, settings=options.watch)
             context.campaign = True
@@ -138,6 +143,9 @@ class CampaignHost:
         cell = campaign.cell
         for part in self._open.pop(cell.number):
             part.close()
+        if not self._open and self._loopback is not None:
+            self._loopback.close()
+            self._loopback = None
         samples: dict[str, int] = {}
         if self._sampler is not None:
             self._sampler.stop()

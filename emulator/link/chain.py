@@ -16,7 +16,7 @@ A hub's address is a base plus its installation number, unless it came back at a
 link knows about who lives where.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -98,8 +98,8 @@ class Chain:
     """One cell's core link, both directions and both ends. `now` never goes back within a direction."""
 
     __slots__ = (
-        "_arrivals", "_base", "_black", "_cosem", "_frame_max", "_gateways", "_head_end", "_loss", "_open_down",
-        "_open_up", "_pieces", "_propagation", "_seals", "_span", "_turn_at", "_ways", "cell", "course", "impaired",
+        "_arrivals", "_base", "_black", "_carry", "_cosem", "_frame_max", "_gateways", "_head_end", "_loss",
+        "_open_down", "_open_up", "_pieces", "_propagation", "_seals", "_span", "_turn_at", "_ways", "cell", "course", "impaired",
         "kind", "log", "moved", "outages", "profile", "seed", "tap",
     )  # fmt: skip
 
@@ -118,6 +118,7 @@ class Chain:
             raise InputError("a pipe has no packets to capture; take fidelity wire")
         self.course = Course(kind, cell, seed, profile, current() == "fast", self._agreed)
         """Which path carries when, with which keys."""
+        self._carry: Callable[[Direction, bytes], bytes] | None = None
         self._bind()
         self._pieces = Reassembly(), Reassembly()
         self._arrivals = [-1, -1]
@@ -206,6 +207,11 @@ class Chain:
         self.course.die(death)
         self._bind()
 
+    def leave(self, carry: Callable[[Direction, bytes], bytes]) -> None:
+        """From now on a receiving gateway opens what `carry` makes of a packet that arrives."""
+        self._carry = carry
+        self._bind()
+
     def status(self, now: Instant) -> dict[str, Any]:
         """What carries, by which associations, and what happened to it; no secrets."""
         if now >= self._turn_at:
@@ -241,8 +247,18 @@ class Chain:
         self.outages = sending[0].outages
         self._frame_max = min(self.profile.mtu, 65_535) - max(one.overhead for one in course.carriers)
         standing = course.open
-        self._open_down, self._open_up = (_opening(standing, direction) for direction in Direction)
+        opening = [_opening(standing, direction) for direction in Direction]
+        if self._carry is not None:
+            opening = [self._abroad(direction, opening[direction], self._carry) for direction in Direction]
+        self._open_down, self._open_up = opening
         self._turn_at = course.next_at
+
+    def _abroad(self, direction: Direction, opens: Open, carry: Callable[[Direction, bytes], bytes]) -> Open:
+        def open_what_comes_back(packet: bytes) -> Datagram:
+            back = carry(direction, packet)
+            return opens(back) or self._gateways[direction].open_by_stages(back)
+
+        return open_what_comes_back
 
     def _agreed(self, direction: int, spec: SaSpec) -> None:
         if self.tap is not None:

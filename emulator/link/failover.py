@@ -274,7 +274,7 @@ class Course:
             rate = kind.outages_per_day
         outages = Outages(self._seed, self._cell, planned, rate, profile.outage_seconds)
         carrier = Carrier(kind, Leg(self._seed, self._cell, Direction.DOWN, profile), outages, self._lean)
-        if carrier.tunnels and profile.keying == "ike" and profile.fidelity == "wire":
+        if carrier.tunnels and profile.keying == "ike" and profile.fidelity != "pipe":
             carrier.install(self._controls().first.specs)
             if profile.ike.rekey_child:
                 self._enter(0, "renewal", None)

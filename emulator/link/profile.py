@@ -90,7 +90,8 @@ class LinkProfile:
     `ttl`: of the inner packet on the link. ASSUMED: 64 less the sending gateway's hop. `outer_ttl`: of the outer one.
     `cosem_port`: FACT, IANA's dlms/cosem port.
 
-    `fidelity`: `wire`, every byte there is; or `pipe`, delays, losses and outages alone, and no captures.
+    `fidelity`: `wire`, every byte there is; `pipe`, delays, losses and outages alone, and no captures; or `interop`,
+    the bytes of the wire, which in a campaign leave this process on their way.
     `keying`: where the tunnel's associations come from: both gateways run IKEv2, or a static pair without it. `ike`:
     the timers of it, and how a dead gateway is found out. `clock_us`: how finely a gateway remembers when it last took
     a packet (ASSUMED: whole seconds, strongSwan's clock for it). `peer_deaths`: of gateways. `cut_over`: to another
@@ -119,7 +120,7 @@ class LinkProfile:
     ttl: int = 63
     outer_ttl: int = 64
     cosem_port: int = 4059
-    fidelity: Literal["wire", "pipe"] = "wire"
+    fidelity: Literal["wire", "pipe", "interop"] = "wire"
     keying: Literal["ike", "static"] = "ike"
     esp: str = "aes128gcm16-noesn"
     encap: bool = False
