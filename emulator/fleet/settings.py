@@ -38,7 +38,10 @@ def laid_over(base: T, changes: dict[str, Any], where: str) -> T:
             new[key] = msgspec.convert(value, hints[key])
         except (msgspec.ValidationError, TypeError) as error:
             raise InputError(f"{place}: {error}; correct its value") from error
-    return replace(base, **new)
+    try:
+        return replace(base, **new)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -99,8 +99,8 @@ class Chain:
 
     __slots__ = (
         "_arrivals", "_base", "_black", "_carry", "_cosem", "_frame_max", "_gateways", "_head_end", "_loss",
-        "_open_down", "_open_up", "_pieces", "_propagation", "_seals", "_span", "_turn_at", "_ways", "cell", "course", "impaired",
-        "kind", "log", "moved", "outages", "profile", "seed", "tap",
+        "_open_down", "_open_up", "_pieces", "_propagation", "_seals", "_span", "_turn_at", "_ways", "cell", "course",
+        "impaired", "kind", "log", "moved", "outages", "profile", "seed", "tap",
     )  # fmt: skip
 
     def __init__(

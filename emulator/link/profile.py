@@ -12,6 +12,8 @@ from msgspec import Meta
 from emulator.errors import InputError
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import DAY, MILLISECOND, SECOND
+from emulator.link.esp_spec import inner_mtu
+from emulator.link.fragments import LEAST_MTU
 from emulator.link.ike.settings import Timers
 from emulator.link.ike.suites import ESP, Suite, choose, offered, offers
 
@@ -138,7 +140,11 @@ class LinkProfile:
     def __post_init__(self) -> None:
         if not _LEAST_MTU <= self.mtu <= 65_535:
             raise InputError(f"mtu: {self.mtu} bytes; give {_LEAST_MTU} to 65535")
-        offers((self.esp,), ESP)
+        suite = self.suite
+        name = "-".join(one.name for one in (suite.encryption, suite.integrity) if one)
+        room = inner_mtu(name, self.mtu, encap=self.encap)
+        if self.fragment == "before" and room < LEAST_MTU:
+            raise InputError(f"mtu: {self.mtu} leaves pieces of {room} bytes in {self.esp}; give more, or cut after")
 
     @property
     def suite(self) -> Suite:

@@ -1,5 +1,6 @@
 """The same file on a served estate: injected, migrated, cleared and checked over HTTP."""
 
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,34 @@ def test_the_oracle_and_the_heating_can_fail_a_live_run(tmp_path: Path) -> None:
     assert live.signatures == {"harm cold: too many", "oracle healthy: too many"}
 
 
+def test_the_link_dies_and_is_cut_over_live(tmp_path: Path) -> None:
+    """A gateway's death and a cut-over, both so long after the beginning of a campaign, over links whose settings the
+    scenario chose: packets are lost by the death alone, and the same homes end as in virtual time."""
+    document: dict[str, Any] = {
+        "name": "both-links",
+        "estate": STREET,
+        "link": {
+            "kind": "ipsec",
+            "core": {"outages_per_day": 0.0, "esp": "aes256gcm16-esn"},
+            "air": {"loss": 0.0},
+            "peer_deaths": [{"campaign": 1, "at": time(6, 0, 5), "restart_s": 3}],
+            "cut_over": {"campaign": 1, "at": time(6, 0, 40)},
+        },
+        "campaigns": [{"kind": "migrate"}, {"kind": "rotate", "open_s": 60}],
+        "checks": [
+            {"check": "verdicts", "migrated": 6},
+            {"check": "requested", "failed": 0},
+            {"check": "notes", "kind": "link.lost.outage", "count": [1, 100]},
+            {"check": "notes", "kind": "link.refused", "count": 0},
+        ],
+    }
+    live = run_live(reading.convert(document), folder=tmp_path)
+    assert live.passed, "\n".join(map(str, live.failures))
+    virtual = run_scenario(document)
+    assert virtual.passed, virtual.failures
+    assert live.verdicts == virtual.verdicts
+
+
 def test_a_fault_that_never_strikes_fails_live_too(tmp_path: Path) -> None:
     report = run_live(reading.read(Path(__file__).parent / "fault-never-fired.toml"), folder=tmp_path)
     assert report.signatures == {"quiet half-applied-keys"}
@@ -111,7 +140,9 @@ def test_what_a_served_estate_cannot_be_asked_is_refused_before_it_starts(tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["half-applied-keys", "answer-lost", "cold-street", "master-key-lost", "two-head-ends", "sms-storm"]
+    "name",
+    "half-applied-keys answer-lost cold-street master-key-lost two-head-ends sms-storm six-seconds cut-over "
+    "six-seconds-in-rotation six-seconds-peer-death gateways-die-in-rotation".split(),
 )
 def test_what_ships_passes_live(name: str, tmp_path: Path) -> None:
     report = run_live(reading.read(name), folder=tmp_path)
