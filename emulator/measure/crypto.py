@@ -7,6 +7,8 @@ Shape of a report (what `--json` writes):
 `absent`       for what is null, why
 `engines`      engine -> regime -> operation -> size -> median ns a message; null for an absent peer
 `quartiles`    the same tree with [first, third]
+`quiet`        `engines` and `ratios` of those rounds alone in which the kernels ran nearly at their best, and the
+               share of all rounds that they are (`rounds`)
 `ratios`       how many times faster we are (or, for `threads2_vs_1`, two threads than one; `keys450k_vs_150k`: how many
                times slower with three times the keys; `bytes_per_context`: bytes); null where a side is absent
 """
@@ -34,7 +36,8 @@ PASSES: Final = 5
 else the machine does for a second then falls on a fifth of a figure's rounds."""
 FEWEST: Final = 3
 """So many rounds at least must have had two cores, or nothing is said of threads."""
-_PYTHON_TURNS: Final = 20_000
+_PYTHON_TURNS: Final = 5_000
+_STEADY: Final = ("integer_ns", "aesenc_ns")
 QUIET, UNEVEN, HALF = 1.1, 1.3, 0.5
 """Third quartile over the fastest turn of a calibration kernel: below the first the machine counts as quiet."""
 
@@ -102,11 +105,14 @@ class _Samples:
     """What the rounds gave, by name."""
 
     def __init__(self) -> None:
-        self.cases: dict[Case, list[float]] = {}
+        self.cases: dict[Case, list[tuple[int, float]]] = {}
+        """Of each case, (number of the calibration before it, ns a message)."""
         self.kernels: dict[str, list[float]] = {}
         self.threads: list[from_python.Threads] = []
+        self._calibrations = 0
 
     def calibrate(self, driver: Driver | None) -> None:
+        self._calibrations += 1
         self.kernels.setdefault("python_loop_ns", []).append(_python_turn())
         if driver is not None:
             for name, value in driver.calibrate()._asdict().items():
@@ -115,14 +121,29 @@ class _Samples:
 
     def add(self, found: dict[Case, float]) -> None:
         for case, value in found.items():
-            self.cases.setdefault(case, []).append(value)
+            self.cases.setdefault(case, []).append((self._calibrations - 1, value))
 
-    def ratio(self, upper: Case, lower: Case) -> float | None:
+    def quiet(self) -> set[int]:
+        """The calibrations in which every kernel of ours ran nearly as fast as it ever did."""
+        kernels = [values for name, values in self.kernels.items() if name in _STEADY]
+        kernels = kernels or list(self.kernels.values())
+        limits = [(values, min(values) * QUIET) for values in kernels]
+        return {n for n in range(self._calibrations) if all(values[n] <= limit for values, limit in limits)}
+
+    def figures(self, among: set[int] | None) -> dict[Case, list[float]]:
+        """Of each case, ns a message in the rounds after these calibrations, or in all; none where they are too few."""
+        chosen = {
+            case: [value for number, value in values if among is None or number in among]
+            for case, values in self.cases.items()
+        }
+        return {case: values for case, values in chosen.items() if len(values) >= FEWEST}
+
+    def ratio(self, upper: Case, lower: Case, among: set[int] | None) -> float | None:
         """The median of the rounds' own ratios."""
-        above, below = self.cases.get(upper), self.cases.get(lower)
-        if above is None or below is None:
+        figures = self.figures(among)
+        if upper not in figures or lower not in figures:
             return None
-        return statistics.median(a / b for a, b in zip(above, below, strict=True))
+        return statistics.median(a / b for a, b in zip(figures[upper], figures[lower], strict=True))
 
 
 def _state(kernels: dict[str, list[float]], cpu_share: float) -> str:
@@ -197,8 +218,8 @@ def measure(
         numbers = range(rounds * turn // PASSES, rounds * (turn + 1) // PASSES)
         for place, row in enumerate(rows):
             say(f"pass {turn + 1} of {PASSES}, {row[0].case.operation} {row[0].case.size}, {row[0].case.regime}")
-            samples.calibrate(driver)
             for number in numbers:
+                samples.calibrate(driver)
                 samples.add(natively.one_round(row, place * rounds + number, select))
         select(tiers[0])
         say(f"pass {turn + 1} of {PASSES}, from Python")
@@ -220,10 +241,11 @@ def measure(
         "best": best,
         "keys": {RANDOM: KEYS, MORE_KEYS: MANY_KEYS},
         "messages": MESSAGES,
-        "quick": quick,
-        "engines": _tree(samples, statistics.median, versions),
-        "quartiles": _tree(samples, lambda v: [_quartile(v, 1), _quartile(v, 3)], versions),
+        "whole": not quick,
+        "engines": _tree(samples.figures(None), statistics.median, versions),
+        "quartiles": _tree(samples.figures(None), lambda v: [_quartile(v, 1), _quartile(v, 3)], versions),
         "ratios": _ratios(samples, best, absent),
+        "quiet": _quiet(samples, best, versions),
         "resident_bytes_per_context": None if per_context is None else round(per_context, 1),
         "absent": absent,
     }
@@ -265,9 +287,11 @@ def _calibration(samples: _Samples, seconds: float, share: float, rounds: int) -
     }
 
 
-def _tree(samples: _Samples, figure: Callable[[list[float]], Any], versions: dict[str, str | None]) -> dict[str, Any]:
+def _tree(
+    cases: dict[Case, list[float]], figure: Callable[[list[float]], Any], versions: dict[str, str | None]
+) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    for case, values in samples.cases.items():
+    for case, values in cases.items():
         found = figure(values)
         rounded = [round(each, 2) for each in found] if isinstance(found, list) else round(found, 2)
         regimes = tree.setdefault(case.engine, {})
@@ -279,11 +303,25 @@ def _tree(samples: _Samples, figure: Callable[[list[float]], Any], versions: dic
     return tree
 
 
-def _ratios(samples: _Samples, best: str, absent: dict[str, str]) -> dict[str, float | int | None]:
+def _compared(samples: _Samples, best: str, among: set[int] | None) -> dict[str, float | int | None]:
     found: dict[str, float | int | None] = {}
     for name, (upper, lower) in _pairs(best).items():
-        ratio = samples.ratio(upper, lower)
+        ratio = samples.ratio(upper, lower, among)
         found[name] = None if ratio is None else round(ratio, 3)
+    return found
+
+
+def _quiet(samples: _Samples, best: str, versions: dict[str, str | None]) -> dict[str, Any]:
+    among = samples.quiet()
+    return {
+        "rounds": round(len(among) / len(samples.kernels["python_loop_ns"]), 3),
+        "engines": _tree(samples.figures(among), statistics.median, versions),
+        "ratios": _compared(samples, best, among),
+    }
+
+
+def _ratios(samples: _Samples, best: str, absent: dict[str, str]) -> dict[str, float | int | None]:
+    found = _compared(samples, best, None)
     fair = [each.ratio for each in samples.threads if each.busy]
     found["threads2_vs_1"] = round(statistics.median(fair), 3) if len(fair) >= FEWEST else None
     if len(fair) < FEWEST:

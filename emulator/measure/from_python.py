@@ -67,15 +67,17 @@ class PythonCases:
         room = MESSAGES * (SIZE + TAG_BYTES)
         self.sealing, self.opening = BatchBuffers(MESSAGES, room), BatchBuffers(MESSAGES, room)
         self.texts = [self.chance.randbytes(SIZE) for _ in range(MESSAGES)]
+        self.nonces = [_METER + k.to_bytes(4, "big") for k in range(MESSAGES)]
         self.sealing.fill([0] * MESSAGES, self.texts, PROTECTED)
         self.opening.fill([0] * MESSAGES, [bytes(SIZE + TAG_BYTES)] * MESSAGES, PROTECTED)
 
-    def _drawn(self) -> list[int]:
+    def drawn(self) -> list[int]:
+        """A context at random for each message of a batch."""
         return [self.chance.randrange(self.keys) for _ in range(MESSAGES)]
 
     def check(self) -> int:
         """Hold a batch to `cryptography`: the same bytes, and changed ones refused; how many messages were compared."""
-        indices = self._drawn()
+        indices = self.drawn()
         sealed = self.device.seal_batch(indices, PROTECTED, self.texts)
         for index, text, answer in zip(indices, self.texts, sealed, strict=True):
             if isinstance(answer, EmulatorError):
@@ -107,7 +109,7 @@ class PythonCases:
 
     def _buffers(self) -> tuple[float, float]:
         sealing, opening = self.sealing, self.opening
-        contexts = np.array(self._drawn(), np.uint32)
+        contexts = np.array(self.drawn(), np.uint32)
         np.frombuffer(sealing.contexts, np.uint32)[:] = contexts
         sealed = _timed(lambda: self.device.seal_buffers(sealing, MESSAGES), MESSAGES)
         np.frombuffer(opening.contexts, np.uint32)[:] = contexts
@@ -121,7 +123,7 @@ class PythonCases:
         return sealed, opened
 
     def _lists(self) -> tuple[float, float]:
-        indices = self._drawn()
+        indices = self.drawn()
         began = time.thread_time_ns()
         sealed = self.device.seal_batch(indices, PROTECTED, self.texts)
         ended = time.thread_time_ns()
@@ -132,10 +134,10 @@ class PythonCases:
         return (ended - began) / MESSAGES, opened
 
     def _single(self) -> tuple[float, float]:
-        indices = self._drawn()[:SLOW_MESSAGES]
-        seal, open_one = self.device.seal, self.client.open
+        indices = self.drawn()[:SLOW_MESSAGES]
+        open_one = self.client.open
         began = time.thread_time_ns()
-        sealed = [seal(index, PROTECTED, text) for index, text in zip(indices, self.texts, strict=False)]
+        sealed = self.seal_singly(indices)
         ended = time.thread_time_ns()
         for_open = list(zip(indices, sealed, strict=True))
         opened = _timed(
@@ -143,19 +145,27 @@ class PythonCases:
         )
         return (ended - began) / SLOW_MESSAGES, opened
 
-    def _cryptography(self) -> tuple[float, float]:
-        meters = self.meters
-        nonces = [_METER + k.to_bytes(4, "big") for k in range(SLOW_MESSAGES)]
-        messages = list(zip(self._drawn(), nonces, self.texts, strict=False))
-        began = time.thread_time_ns()
-        sealed = []
-        for index, iv, text in messages:
+    def seal_singly(self, indices: list[int]) -> list[tuple[int, bytes]]:
+        """A call a message of ours: (counter, sealed)."""
+        seal = self.device.seal
+        return [seal(index, PROTECTED, text) for index, text in zip(indices, self.texts, strict=False)]
+
+    def seal_by_aesgcm(self, indices: list[int]) -> list[bytes]:
+        """A call a message of `cryptography`'s, with a key given each time."""
+        meters, sealed = self.meters, []
+        for index, iv, text in zip(indices, self.nonces, self.texts, strict=False):
             key, aad = meters[index]
             sealed.append(AESGCM(key).encrypt(iv, text, aad))
+        return sealed
+
+    def _cryptography(self) -> tuple[float, float]:
+        meters, indices = self.meters, self.drawn()[:SLOW_MESSAGES]
+        began = time.thread_time_ns()
+        sealed = self.seal_by_aesgcm(indices)
         ended = time.thread_time_ns()
 
         def opened() -> None:
-            for (index, iv, _), body in zip(messages, sealed, strict=True):
+            for index, iv, body in zip(indices, self.nonces, sealed, strict=False):
                 key, aad = meters[index]
                 mode = GCM(iv, body[SIZE : SIZE + TAG_BYTES], min_tag_length=TAG_BYTES)
                 decryptor = Cipher(AES(key), mode).decryptor()
@@ -167,7 +177,7 @@ class PythonCases:
 
     def threads(self) -> Threads:
         """Batches of one thread, then as many each of two at once, each on a store of its own; wall time."""
-        np.frombuffer(self.opening.contexts, np.uint32)[:] = np.array(self._drawn(), np.uint32)
+        np.frombuffer(self.opening.contexts, np.uint32)[:] = np.array(self.drawn(), np.uint32)
         pairs = ((self.device, self.sealing), (self.client, self._second()))
         alone, alone_busy = self._at_once(pairs[:1])
         both, both_busy = self._at_once(pairs)
@@ -175,7 +185,7 @@ class PythonCases:
 
     def _second(self) -> BatchBuffers:
         made = BatchBuffers(MESSAGES, MESSAGES * SIZE)
-        made.fill(self._drawn(), self.texts, PROTECTED)
+        made.fill(self.drawn(), self.texts, PROTECTED)
         return made
 
     def _at_once(self, pairs: tuple[tuple[ContextStore, BatchBuffers], ...]) -> tuple[float, float]:

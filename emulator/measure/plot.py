@@ -1,7 +1,8 @@
 """A report as a picture, in plain SVG: what a message costs by its length, and what that comes to in ratios.
 
-Both axes of the left panel are logarithmic: engines lie a factor of fifty apart, lengths of sixty-four. Bands are the
-middle half of the rounds. The calibration line stands under the picture, since no figure means much without it.
+All axes are logarithmic: engines lie a factor of fifty apart, lengths of sixty-four; a bar to the left of 1 says that
+we are slower. Bands are the middle half of the rounds. The calibration line stands under the picture, since no figure
+means much without it.
 """
 
 from html import escape
@@ -13,7 +14,9 @@ from emulator.measure.table import calibration_line, ratio_text
 
 WIDTH, HEIGHT = 1180, 560
 LEFT, RIGHT, TOP, BOTTOM = 70, 470, 84, 480
-BARS_AT, BARS_WIDE, BAR_STEP = 880, 200, 24
+BARS_AT, BARS_WIDE, BAR_STEP = 880, 220, 24
+LEAST, MOST = 0.2, 100.0
+"""Ratios between which the bars are drawn."""
 _COLOURS: Final = ("#06c", "#c40", "#e80", "#727", "#080", "#888", "#b06", "#0aa", "#630")
 _RATIOS: Final = (
     "seal64_vs_openssl_rekey", "open64_vs_openssl_rekey", "seal64_vs_openssl35_rekey", "seal64_vs_ipsec_mb",
@@ -47,9 +50,8 @@ def draw(report: dict[str, Any]) -> str:
         *_curves(_lines(report)),
         *_bars(report["ratios"]),
     ]
-    words = calibration_line(report)
-    cut = words.rfind(";", 0, 150) + 1
-    for number, line in enumerate((words[:cut], words[cut:].strip())):
+    kernels, _, machine = calibration_line(report).partition("; we had")
+    for number, line in enumerate((kernels, f"we had{machine}")):
         parts.append(f'<text x="16" y="{HEIGHT - 28 + 16 * number}" font-size="11" fill="#555">{escape(line)}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -100,17 +102,28 @@ def _curves(lines: dict[str, list[tuple[int, float, float, float]]]) -> list[str
 
 
 def _bars(ratios: dict[str, float | None]) -> list[str]:
-    shown = {name: ratios.get(name) for name in _RATIOS}
-    most = max((value for value in shown.values() if value is not None), default=1.0)
-    parts = [f'<text x="{BARS_AT}" y="{TOP - 8}" fill="#555" text-anchor="end">times faster</text>']
-    for number, (name, value) in enumerate(shown.items()):
-        y = TOP + BAR_STEP * number
-        wide = 0 if value is None else max(1, BARS_WIDE * value / most)
+    def x(ratio: float) -> float:
+        return BARS_AT + BARS_WIDE * log(min(max(ratio, LEAST), MOST) / LEAST) / log(MOST / LEAST)
+
+    parts = [
+        f'<text x="{BARS_AT - 8}" y="{TOP - 8}" fill="#555" text-anchor="end">times faster</text>'
+        f'<text x="{x(1):.1f}" y="{TOP - 8}" fill="#555" text-anchor="middle">1</text>'
+    ]
+    for tick in (10, 100):
         parts.append(
-            f'<text x="{BARS_AT - 8}" y="{y + 14}" text-anchor="end">{escape(name)}</text>'
-            f'<rect x="{BARS_AT}" y="{y + 3}" width="{wide:.1f}" height="14" fill="#06c"/>'
-            f'<text x="{BARS_AT + wide + 6:.1f}" y="{y + 14}" fill="#555">{escape(ratio_text(name, value))}</text>'
+            f'<text x="{x(tick):.1f}" y="{TOP - 8}" fill="#555" text-anchor="middle">{tick}</text>'
+            f'<path d="M{x(tick):.1f} {TOP}v{BAR_STEP * len(_RATIOS)}" stroke="#ddd"/>'
         )
-    one = BARS_AT + BARS_WIDE / most
-    parts.append(f'<path d="M{one:.1f} {TOP}V{TOP + BAR_STEP * len(shown)}" stroke="#c40" stroke-dasharray="3 3"/>')
+    for number, name in enumerate(_RATIOS):
+        y, value = TOP + BAR_STEP * number, ratios.get(name)
+        parts.append(f'<text x="{BARS_AT - 8}" y="{y + 14}" text-anchor="end">{escape(name)}</text>')
+        if value is not None:
+            left, right = sorted((x(1), x(value)))
+            colour = "#06c" if value >= 1 else "#c40"
+            parts.append(
+                f'<rect x="{left:.1f}" y="{y + 3}" width="{max(right - left, 1):.1f}" height="14" fill="{colour}"/>'
+            )
+        after = x(max(value or 1, 1)) + 6
+        parts.append(f'<text x="{after:.1f}" y="{y + 14}" fill="#555">{escape(ratio_text(name, value))}</text>')
+    parts.append(f'<path d="M{x(1):.1f} {TOP}v{BAR_STEP * len(_RATIOS)}" stroke="#222"/>')
     return parts

@@ -97,12 +97,14 @@ def ratio_text(name: str, value: float | None) -> str:
 
 
 def _ratios(report: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column("ratio", no_wrap=True)
-    table.add_column("value", justify="right", no_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("times faster we are", no_wrap=True)
+    table.add_column("all rounds", justify="right", no_wrap=True)
+    table.add_column(f"quiet rounds ({report['quiet']['rounds']:.0%})", justify="right", no_wrap=True)
     for name, value in report["ratios"].items():
-        if value is not None or not report["quick"] or name in report["absent"]:
-            table.add_row(name, ratio_text(name, value))
+        if value is not None or report["whole"] or name in report["absent"]:
+            quiet = report["quiet"]["ratios"].get(name)
+            table.add_row(name, ratio_text(name, value), "" if quiet is None else ratio_text(name, quiet))
     return table
 
 
@@ -133,7 +135,6 @@ class Shown:
         versions = ", ".join(f"{name} {version or ABSENT}" for name, version in report["versions"].items())
         yield Text(f"beside: {versions}\n")
         yield from _tables(report)
-        yield Text("how many times faster we are")
         yield _ratios(report)
         yield Text(f"\nsealing 64 bytes, random keys, ns a message (of {report['messages']:,} a batch)")
         drawn = bars(report)
