@@ -117,7 +117,7 @@ class CampaignHost:
     def _make(self, cell: int) -> CellCampaign:
         options = self._options
         sink = JournalPart(options.journal, cell) if options.journal else None
-        tap = Tap(Path(options.capture), cell) if options.capture else None
+        tap = Tap(Path(options.capture), cell, wide=options.profile.encap) if options.capture else None
         self._open[cell] = [part for part in (sink, tap) if part is not None]
         made = self.create(
             self._estate,

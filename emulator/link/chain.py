@@ -36,6 +36,7 @@ from emulator.link.log import DeliveryLog
 from emulator.link.moved import Moved
 from emulator.link.profile import STANDARD, CutOver, Direction, LinkProfile, PeerDeath
 from emulator.link.stage import Leg, Piece, Reason, Refused
+from emulator.link.tunnel_control import Witness
 
 DOWN: Final = Direction.DOWN
 UP: Final = Direction.UP
@@ -67,7 +68,7 @@ class Refusal:
 Offered: TypeAlias = list[tuple[int, bytes]]
 
 
-class Recorder(Protocol):
+class Recorder(Witness, Protocol):
     """Who watches the link (see `tap`)."""
 
     def sent(self, direction: Direction, packet: bytes, now: Instant, remark: str = "") -> None:
@@ -116,7 +117,7 @@ class Chain:
         self._ways = self.log.ways
         if tap is not None and profile.fidelity == "pipe":
             raise InputError("a pipe has no packets to capture; take fidelity wire")
-        self.course = Course(kind, cell, seed, profile, current() == "fast", self._agreed)
+        self.course = Course(kind, cell, seed, profile, current() == "fast", self._agreed, tap)
         """Which path carries when, with which keys."""
         self._carry: Callable[[Direction, bytes], bytes] | None = None
         self._bind()

@@ -31,7 +31,7 @@ from emulator.link.kinds import kind as kind_named
 from emulator.link.outages import Outages
 from emulator.link.profile import CutOver, Direction, LinkProfile, Outage, PeerDeath
 from emulator.link.stage import Leg
-from emulator.link.tunnel_control import FOREVER, Agreed, Recovery, TunnelControl
+from emulator.link.tunnel_control import FOREVER, Agreed, Recovery, TunnelControl, Witness
 
 What: TypeAlias = Literal["renewal", "keys", "send", "death", "outage", "day", "cut", "close"]
 Keys: TypeAlias = Callable[[int, SaSpec], None]
@@ -41,9 +41,18 @@ _FIRST: Final = 0
 class Course:
     """One cell's link over time."""
 
-    def __init__(self, kind: str, cell: int, seed: int, profile: LinkProfile, lean: bool, keys: Keys) -> None:
-        """`keys` is told every association there is to be. InputError: no such kind, or a cut-over to one that cannot
-        be told apart from it on the wire."""
+    def __init__(
+        self,
+        kind: str,
+        cell: int,
+        seed: int,
+        profile: LinkProfile,
+        lean: bool,
+        keys: Keys,
+        witness: Witness | None = None,
+    ) -> None:
+        """`keys` is told every association there is to be, `witness` what the gateways say. InputError: no such kind,
+        or a cut-over to one that cannot be told apart from it on the wire."""
         self.kind = kind_named(kind)
         self.profile = profile
         self._seed = seed
@@ -55,6 +64,7 @@ class Course:
         self._made = 0
         self._final = False
         self._keys = keys
+        self._witness = witness if profile.keying == "ike" else None
         self.carriers: list[Carrier] = [self._carrier(kind, first=True)]
         self.sending = [_FIRST, _FIRST]
         """By direction: which carrier the sending gateway uses."""
@@ -261,7 +271,7 @@ class Course:
 
     def _controls(self) -> TunnelControl:
         if self._control is None:
-            self._control = TunnelControl(self._seed, self._cell, self.profile)
+            self._control = TunnelControl(self._seed, self._cell, self.profile, self._witness)
         return self._control
 
     def _carrier(self, name: str, first: bool = False) -> Carrier:

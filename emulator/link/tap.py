@@ -8,9 +8,16 @@ Cells run apart, in processes of their own, so every cell writes a part of its o
 memory; `finish` merges the parts by time, then by cell, and renames. A capture therefore appears whole or not at all,
 and its bytes depend on the run and not on the number of workers.
 
-pcapng can carry keys of TLS, SSH, WireGuard and ZigBee in Decryption Secrets Blocks but none of ESP, so the keys
+Where the gateways agree on keys by IKEv2 their messages are captured too: the set-up (at the instant of the cell's
+first packet: it was there before), renewals, and what they say when one of them dies, up to the new tunnel. Questions
+whether the other lives are there only around such a failure (see `tunnel_control`).
+
+pcapng can carry keys of TLS, SSH, WireGuard and ZigBee in Decryption Secrets Blocks but none of ESP or IKE, so the keys
 stand in `FILE.keys/`, which is a Wireshark configuration directory: named in WIRESHARK_CONFIG_DIR it opens the
-capture decrypted, without an option. Its `esp_sa` can also be copied into a profile of one's own.
+capture decrypted, without an option. Its `esp_sa` (a line for every association there was) and
+`ikev2_decryption_table` can also be copied into a profile of one's own. What Wireshark 4.0 cannot do the capture's
+comment says: it does not open ChaCha20-Poly1305 in ESP, and with extended sequence numbers it opens the packets but
+calls every ICV bad, as its table has no room for the upper half.
 """
 
 import os
@@ -25,6 +32,7 @@ from typing import BinaryIO, Final
 from emulator.errors import FrameError, InputError
 from emulator.kernel.effects import Instant
 from emulator.link.esp_spec import SaSpec, wireshark_line
+from emulator.link.ike.keylog import KeyLog
 from emulator.link.kinds import kind as kind_named
 from emulator.link.profile import STANDARD, Direction, LinkProfile
 
@@ -38,6 +46,12 @@ _APPLICATION: Final = 4
 _FLAGS: Final = 2
 _INBOUND: Final = 1
 _OUTBOUND: Final = 2
+_IKE: Final = "ike"
+_EARLY: Final = "set up before the run"
+ESP_KEYS: Final = "esp_sa"
+IKE_KEYS: Final = "ikev2_decryption_table"
+"""Wireshark's names of the tables, which are those of their files."""
+
 _GATEWAYS: Final = ("data centre", "operator")
 _BUFFER: Final = 1 << 16
 _BLOCK_MAX: Final = 1 << 20
@@ -65,21 +79,27 @@ def _part(path: Path, cell: int) -> Path:
     return path.with_name(f".{path.name}.cell-{cell:06d}.part")
 
 
-def _key_part(path: Path, cell: int) -> Path:
-    return path.with_name(f".{path.name}.cell-{cell:06d}.keys.part")
+def _further(path: Path, cell: int, what: str) -> Path:
+    """`what`: "ike", the gateways' own messages; or the name of a table of keys."""
+    return path.with_name(f".{path.name}.cell-{cell:06d}.{what}.part")
 
 
 class Tap:
     """One cell's part of the capture `path`. Packets must come in time order."""
 
-    __slots__ = ("_cell", "_closed", "_file", "_keys", "_path", "packets")
+    __slots__ = ("_cell", "_file", "_first", "_keys", "_messages", "_path", "_wide", "keylog", "packets")
 
-    def __init__(self, path: Path, cell: int) -> None:
-        """All methods raise InputError when the place cannot be written."""
+    def __init__(self, path: Path, cell: int, *, wide: bool = False) -> None:
+        """`wide`: keys are for packets between any addresses, as a NAT changes them. All methods raise InputError when
+        the place cannot be written."""
         self._path = path
         self._cell = cell
         self._keys: list[str] = []
-        self._closed = False
+        self._wide = wide
+        self._first: Instant | None = None
+        self._messages: list[tuple[Instant, int, bytes, str]] = []
+        self.keylog = KeyLog()
+        """The secrets of the gateways' IKE SAs."""
         with _told(path):
             self._file: BinaryIO = _part(path, cell).open("wb", buffering=_BUFFER)
         self.packets = 0
@@ -94,26 +114,44 @@ class Tap:
 
     def agreed(self, source: int, destination: int, spec: SaSpec) -> None:
         """An association of the tunnel: what Wireshark opens its packets with, if it knows the suite."""
-        line = wireshark_line(spec, dotted(source), dotted(destination))
-        if line is None:
-            self._closed = True
-        else:
+        line = wireshark_line(spec) if self._wide else wireshark_line(spec, dotted(source), dotted(destination))
+        if line is not None:
             self._keys.append(f"{line}\n")
+
+    def exchanged(self, direction: Direction, packet: bytes, at: Instant, remark: str) -> None:
+        """A message of the gateways' own leaves; in any order. Those from before the run are put at its first packet.
+        They are few, and kept until the end."""
+        self._messages.append((at, int(direction), packet, remark))
 
     def close(self) -> None:
         """The cell is done. Closing twice is harmless."""
         with _told(self._path):
             self._file.close()
-            _key_part(self._path, self._cell).write_text("".join(self._keys), "utf-8")
+            _further(self._path, self._cell, ESP_KEYS).write_text("".join(self._keys), "utf-8")
+            lines = "".join(f"{line}\n" for line in self.keylog.ike_lines)
+            _further(self._path, self._cell, IKE_KEYS).write_text(lines, "utf-8")
+            first = self._first or 0
+            with _further(self._path, self._cell, _IKE).open("wb", buffering=_BUFFER) as file:
+                early = [(first, way, packet, _EARLY) for at, way, packet, _ in self._messages if not at]
+                later = [one for one in self._messages if one[0]]
+                for at, way, packet, remark in sorted(early + later, key=lambda one: one[0]):
+                    file.write(_enhanced(way, _OUTBOUND, packet, at, remark))
 
     def _write(self, interface: int, way: int, packet: bytes, now: Instant, remark: str) -> None:
-        options = _option(_FLAGS, way.to_bytes(4, "little"))
-        if remark:
-            options = _option(_COMMENT, remark.encode()) + options
-        head = _EPB.pack(interface, now >> 32, now & 0xFFFF_FFFF, len(packet), len(packet))
+        if self._first is None:
+            self._first = now
         with _told(self._path):
-            self._file.write(_block(_PACKET, head + _padded(packet) + options + bytes(4)))
+            self._file.write(_enhanced(interface, way, packet, now, remark))
         self.packets += 1
+
+
+def _enhanced(interface: int, way: int, packet: bytes, now: Instant, remark: str) -> bytes:
+    """The block of a packet."""
+    options = _option(_FLAGS, way.to_bytes(4, "little"))
+    if remark:
+        options = _option(_COMMENT, remark.encode()) + options
+    head = _EPB.pack(interface, now >> 32, now & 0xFFFF_FFFF, len(packet), len(packet))
+    return _block(_PACKET, head + _padded(packet) + options + bytes(4))
 
 
 def finish(path: Path, kind: str, seed: int, cells: Sequence[int], profile: LinkProfile = STANDARD) -> int:
@@ -126,7 +164,7 @@ def finish(path: Path, kind: str, seed: int, cells: Sequence[int], profile: Link
     try:
         with _told(path):
             _write_keys(path, cells)
-            packets = _write_merged(path, temporary, kind, seed, cells)
+            packets = _write_merged(path, temporary, _about(path, kind, seed, profile), cells)
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -138,15 +176,17 @@ def _write_keys(path: Path, cells: Sequence[int]) -> None:
     keys = keys_directory(path)
     keys.mkdir(exist_ok=True)
     _replace(keys / "preferences", _PREFERENCES.encode())
-    parts = [_key_part(path, cell) for cell in sorted(cells)]
-    _replace(keys / "esp_sa", b"".join(part.read_bytes() for part in parts if part.exists()))
+    for table in (ESP_KEYS, IKE_KEYS):
+        parts = [_further(path, cell, table) for cell in sorted(cells)]
+        _replace(keys / table, b"".join(part.read_bytes() for part in parts if part.exists()))
 
 
-def _write_merged(path: Path, temporary: Path, kind: str, seed: int, cells: Sequence[int]) -> int:
+def _write_merged(path: Path, temporary: Path, about: str, cells: Sequence[int]) -> int:
     packets = 0
-    parts = [_packets(_part(path, cell), cell) for cell in sorted(cells)]
+    files = [(part, cell) for cell in sorted(cells) for part in (_further(path, cell, _IKE), _part(path, cell))]
+    parts = [_packets(part, cell) for part, cell in files]
     with temporary.open("wb", buffering=_BUFFER) as out:
-        out.write(_preamble(path, kind, seed))
+        out.write(_preamble(about))
         for _at, _cell, block in merge(*parts, key=lambda item: item[:2]):
             out.write(block)
             packets += 1
@@ -157,7 +197,8 @@ def abandon(path: Path, cells: Sequence[int]) -> None:
     """Remove the parts of these cells. Those that are not there are no error."""
     for cell in cells:
         _part(path, cell).unlink(missing_ok=True)
-        _key_part(path, cell).unlink(missing_ok=True)
+        for what in (ESP_KEYS, IKE_KEYS, _IKE):
+            _further(path, cell, what).unlink(missing_ok=True)
 
 
 def keys_directory(path: Path) -> Path:
@@ -183,9 +224,22 @@ udp.check_checksum: TRUE
 """
 
 
-def _preamble(path: Path, kind: str, seed: int) -> bytes:
-    layers = "/".join(kind_named(kind).layers)
-    comment = f"core link, kind {kind} ({layers}), seed {seed}; to open it: {opening(Path(path.name))}"
+def _about(path: Path, name: str, seed: int, profile: LinkProfile) -> str:
+    """What the capture is, how to open it, and what a reader will not see."""
+    kind = kind_named(name)
+    layers = "/".join(kind.layers)
+    if kind.standby is not None:
+        layers += f", or {'/'.join(kind_named(kind.standby).layers)}"
+    said = f"core link, kind {name} ({layers}), seed {seed}; to open it: {opening(Path(path.name))}"
+    tunnels = "ESP" in layers or (profile.cut_over is not None and profile.cut_over.to == "ipsec")
+    if tunnels and not profile.suite.encryption.title:
+        said += f"; Wireshark 4.0 does not open {profile.suite.encryption.name} in ESP: those packets stay closed"
+    if tunnels and profile.suite.esn:
+        said += "; its table has no room for extended sequence numbers: it opens the packets and calls each ICV bad"
+    return said
+
+
+def _preamble(comment: str) -> bytes:
     options = _option(_COMMENT, comment.encode()) + _option(_APPLICATION, b"smets1") + bytes(4)
     section = (0x1A2B3C4D).to_bytes(4, "little") + b"\x01\0\0\0" + b"\xff" * 8 + options
     blocks = [_block(_SECTION, section)]

@@ -11,6 +11,10 @@ out in advance, and neither costs an event:
   are those that both state machines would have agreed on, to the bit, and a generation in which nothing crossed is
   never made. The IKE SA's own renewals, which are few, make each its keys from the last one's, and are run.
 
+Somebody who watches (`Witness`, a capture) sees the messages of the set-up, of renewals and of recoveries with the
+secrets of their IKE SAs; for that renewals are played out too, which makes the same keys. Questions of a sound tunnel
+are not.
+
 What goes wrong is played out with every datagram and timer, by the same two state machines, from the last sign of life
 until the tunnel stands again: `die` (a gateway loses all it knew), `black` (the path carries nothing).
 
@@ -20,8 +24,11 @@ have (FACT: six seconds), and a renewal that is due waits for its end.
 """
 
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
+from emulator.codecs import udp
+from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
+from emulator.codecs.udp import UDP, UDP_FRAME
 from emulator.crypto import derive
 from emulator.errors import InputError
 from emulator.kernel.chance import draw
@@ -30,11 +37,12 @@ from emulator.kernel.time import DAY, SECOND
 from emulator.link.esp_spec import SaSpec, of_negotiated, spec_of
 from emulator.link.ike.chance import Chance
 from emulator.link.ike.effects import ChildUp, IkeDown, Transmit
+from emulator.link.ike.keylog import KeyLog
 from emulator.link.ike.keys import child_keys
 from emulator.link.ike.memory import Memory
 from emulator.link.ike.pair import CONNECTION, DATA_CENTRE, OPERATOR, gateways
 from emulator.link.ike.peer import IkePeer
-from emulator.link.profile import LinkProfile, PeerDeath
+from emulator.link.profile import Direction, LinkProfile, PeerDeath
 
 FOREVER: Final = 1 << 62
 _ENDS: Final = (DATA_CENTRE, OPERATOR)
@@ -61,11 +69,21 @@ class Recovery(NamedTuple):
     agreed: Agreed | None
 
 
+class Witness(Protocol):
+    """Who watches the gateways talk."""
+
+    keylog: KeyLog
+
+    def exchanged(self, direction: Direction, packet: bytes, at: Instant, remark: str) -> None:
+        """A message of theirs, as an IPv4 packet, leaves at an instant; not in the order of instants."""
+        ...
+
+
 class TunnelControl:
     """One cell's pair of gateways. The times given to its methods never go back."""
 
-    def __init__(self, seed: int, cell: int, profile: LinkProfile) -> None:
-        """Sets the tunnel up; `first` holds its keys, in force from the beginning.
+    def __init__(self, seed: int, cell: int, profile: LinkProfile, witness: Witness | None = None) -> None:
+        """Sets the tunnel up; `first` holds its keys, in force from the beginning. `witness` is told what they say.
 
         InputError: an answer takes longer than the gateways wait for one.
         """
@@ -78,7 +96,10 @@ class TunnelControl:
         self.cell = cell
         self.profile = profile
         self.deaths = 0
+        self._witness = witness
         self._memory = Memory(self._pair(), delay=0)
+        if witness is not None:
+            self._memory.seen = self._seen
         down = self._memory.peers[0]
         self._memory.do(down, down.initiate(CONNECTION, 0))
         self._memory.run(0)
@@ -125,6 +146,8 @@ class TunnelControl:
                 spis[-1] = chance.number(4)
         suite = next(iter(ike.children.values())).negotiated.suite
         down, up = child_keys(ike.suite, ike.keys.d, b"", nonces, suite)
+        if self._witness is not None:
+            self._play_renewal(generation, begin)
         at = begin + 2 * self.profile.propagation_us, begin + 3 * self.profile.propagation_us
         return Agreed(at, (spec_of(spis[1], suite, down), spec_of(spis[0], suite, up)))
 
@@ -174,11 +197,29 @@ class TunnelControl:
 
     # Inside
 
+    def _play_renewal(self, generation: int, begin: Instant) -> None:
+        """The messages of a renewal, for who watches."""
+        memory, down = self._quiet(begin, f"child {generation}")
+        memory.do(down, down.rekey_child(list(memory.children[DATA_CENTRE])[-1], begin))
+        memory.run(begin + _TRIPS * memory.delay)
+        memory.said.clear()
+
+    def _seen(self, sent: Transmit, at: Instant, arrives: bool) -> None:
+        assert self._witness is not None
+        source, destination = sent.source, sent.destination
+        ports = source.port, destination.port
+        checksum = udp.checksum(source.ip, destination.ip, *ports, sent.payload)
+        datagram = UDP_FRAME.build(UDP(*ports, checksum, sent.payload))
+        packet = IPV4_FRAME.build(IPv4(source.ip, destination.ip, udp.PROTOCOL, 0, self.profile.outer_ttl, datagram))
+        direction = Direction.DOWN if source.ip == self.profile.gateway_down + self.cell else Direction.UP
+        self._witness.exchanged(direction, packet, at, "" if arrives else "lost on the way")
+
     def _pair(self, life: str = "") -> tuple[IkePeer, IkePeer]:
         """Two gateways that know nothing of each other but who they are."""
         timers = replace(self.profile.ike, rekey_child=0, rekey_ike=0, keepalive=0)
         esp, encap = (self.profile.esp,), self.profile.encap
-        pair = gateways(self.seed, self.cell, self.profile, timers=timers, esp=esp, encap=encap)
+        keylog = None if self._witness is None else self._witness.keylog
+        pair = gateways(self.seed, self.cell, self.profile, timers=timers, esp=esp, encap=encap, keylog=keylog)
         up = pair[1]
         up.connections[CONNECTION] = replace(up.connections[CONNECTION], timers=replace(timers, dpd_delay=0))
         if life:

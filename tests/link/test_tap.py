@@ -2,15 +2,18 @@
 
 import shlex
 import struct
+from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from emulator.errors import FrameError, InputError
-from emulator.kernel.time import DAY, SECOND
+from emulator.kernel.time import DAY, HOUR, MINUTE, SECOND
 from emulator.link.chain import Chain
+from emulator.link.ike.settings import Timers
 from emulator.link.kinds import KINDS
-from emulator.link.profile import LinkProfile, Outage
+from emulator.link.profile import LinkProfile, Outage, PeerDeath
 from emulator.link.sad import pair
 from emulator.link.tap import Tap, abandon, finish, keys_directory, opening
 
@@ -101,7 +104,9 @@ def test_nothing_is_left_over_and_the_capture_appears_whole(tmp_path: Path) -> N
     assert not path.exists()
     finish(path, "ipsec", 7, range(2), PROFILE)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["run.pcapng", "run.pcapng.keys"]
-    assert sorted(file.name for file in keys_directory(path).iterdir()) == ["esp_sa", "preferences"]
+    assert sorted(file.name for file in keys_directory(path).iterdir()) == [
+        "esp_sa", "ikev2_decryption_table", "preferences",
+    ]  # fmt: skip
     first = path.read_bytes()
     record(path, "ipsec", range(2))
     finish(path, "ipsec", 7, range(2), PROFILE)
@@ -119,11 +124,10 @@ def test_an_abandoned_capture_leaves_nothing(tmp_path: Path) -> None:
 def test_a_damaged_part_is_refused_and_no_capture_appears(tmp_path: Path) -> None:
     """A part that was cut or overwritten is found by its blocks; nothing but the keys is left."""
     path = tmp_path / "run.pcapng"
-    record(path, "ipsec", range(1))
-    (part,) = (file for file in tmp_path.iterdir() if not file.name.endswith(".keys.part"))
-    whole = part.read_bytes()
-    for damaged in (whole[:-1], whole[:5], b"\xff" * 64, whole + bytes(3)):
-        part.write_bytes(damaged)
+    for damage in (lambda b: b[:-1], lambda b: b[:5], lambda b: b"\xff" * 64, lambda b: b + bytes(3)):
+        record(path, "ipsec", range(1))
+        (part,) = tmp_path.glob(".run.pcapng.cell-000000.part")
+        part.write_bytes(damage(part.read_bytes()))
         with pytest.raises(FrameError):
             finish(path, "ipsec", 7, range(1), PROFILE)
         assert list(tmp_path.iterdir()) == [keys_directory(path)]
@@ -163,3 +167,64 @@ def test_the_command_that_opens_it_survives_a_shell() -> None:
     """Names with spaces are quoted."""
     words = shlex.split(opening(Path("/tmp/my run.pcapng")))
     assert words == ["WIRESHARK_CONFIG_DIR=/tmp/my run.pcapng.keys", "tshark", "-r", "/tmp/my run.pcapng"]
+
+
+def hours(path: Path, profile: LinkProfile, tapped: bool) -> str:
+    """Nine hours of a packet each quarter of an hour, every way, to a capture or to none; the delivery log's digest."""
+    tap = Tap(path, 0) if tapped else None
+    chain = Chain("ipsec", 0, 7, profile, tap)
+    for number in range(36):
+        now = NOON + number * 15 * MINUTE
+        for delay, packet in chain.offer_down(3, 4059, 4059, b"ask", now, number):
+            chain.deliver_down(packet, now + delay)
+        for delay, packet in chain.offer_up(3, HEAD_END, 4059, 4059, b"answer", now + SECOND, number):
+            chain.deliver_up(packet, now + SECOND + delay)
+    if tap is not None:
+        tap.close()
+        finish(path, "ipsec", 7, (0,), profile)
+    return chain.log.digest()
+
+
+@pytest.mark.parametrize("rekey_ike", [0, 2 * HOUR])
+@pytest.mark.parametrize("keying", ["ike", "static"])
+def test_what_the_gateways_say_is_there_and_watching_changes_nothing(
+    tmp_path: Path, rekey_ike: int, keying: Literal["ike", "static"]
+) -> None:
+    """Set-up, renewals, and the search for a peer that died until there is another tunnel: in the capture, in order of
+    time, with a line for each IKE SA; and the run is the one that nobody watched. Static keys: nobody says a word."""
+    deaths = (PeerDeath(NOON + 5 * HOUR + MINUTE),)
+    ike = Timers(rekey_ike=rekey_ike)
+    profile = LinkProfile(outages_per_day=0.0, peer_deaths=deaths, ike=ike, keying=keying)
+    path = tmp_path / "run.pcapng"
+    assert hours(path, profile, tapped=True) == hours(path, profile, tapped=False)
+    _, packets = read(path)
+    said = [(at, packet[28:], remark) for at, _, packet, _, remark in packets if packet[9] == 17]
+    lines = (keys_directory(path) / "ikev2_decryption_table").read_text().splitlines()
+    if keying == "static":
+        assert (said, lines) == ([], [])
+        return
+    assert [at for at, *_ in packets] == sorted(at for at, *_ in packets)
+    early = [message for _, message, remark in said if remark == "set up before the run"]
+    assert [message[18] for message in early] == [34, 34, 35, 35], "IKE_SA_INIT and IKE_AUTH, there and back"
+    kinds = Counter(message[18] for _, message, remark in said if not remark)
+    assert kinds[34] == kinds[35] == 2, "the tunnel after the death"
+    assert kinds[36] >= 2 * 7, "a renewal an hour"
+    lost = [at for at, _, remark in said if remark == "lost on the way"]
+    assert len(lost) >= 2
+    assert all(deaths[0].at - SECOND < at < deaths[0].at + 7 * SECOND for at in lost)
+    spis = {message[:8] for _, message, _ in said}
+    assert len(spis) == len(lines) == len({line[:16] for line in lines}) >= (2 if rekey_ike == 0 else 5)
+
+
+@pytest.mark.parametrize(
+    ("esp", "said"),
+    [("aes128gcm16", None), ("chacha20poly1305", "does not open chacha20poly1305"), ("aes256-sha256-esn", "ICV bad")],
+)
+def test_the_comment_says_what_a_reader_will_not_see(tmp_path: Path, esp: str, said: str | None) -> None:
+    path = tmp_path / "run.pcapng"
+    profile = LinkProfile(outages_per_day=0.0, esp=esp)
+    hours(path, profile, tapped=True)
+    about = path.read_bytes()[:600].decode("latin-1")
+    assert "core link, kind ipsec" in about
+    assert (said or "core link") in about
+    assert ("; Wireshark" in about or "; its table" in about) is (said is not None)

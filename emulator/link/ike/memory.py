@@ -16,6 +16,7 @@ from emulator.link.ike.effects import Address, ChildDown, ChildUp, Effect, Effec
 from emulator.link.ike.peer import IkePeer
 
 Path: TypeAlias = Callable[[Transmit, Instant], list[tuple[int, bytes]]]
+Seen: TypeAlias = Callable[[Transmit, Instant, bool], None]
 _AT_ONE_INSTANT: Final = 100_000
 
 
@@ -27,6 +28,8 @@ class Memory:
         self.delay = delay
         self.path = path
         self.now: Instant = 0
+        self.seen: Seen | None = None
+        """Told every datagram as it is sent, when, and whether it will arrive."""
         self.said: list[tuple[Instant, str, Effect]] = []
         self.children: dict[str, dict[int, Negotiated]] = {peer.name: {} for peer in self.peers}
         """Per peer, the child SAs that stand, by inbound SPI."""
@@ -39,6 +42,8 @@ class Memory:
         for effect in effects:
             if isinstance(effect, Transmit):
                 arrivals = self.path(effect, self.now) if self.path else [(self.delay, effect.payload)]
+                if self.seen is not None:
+                    self.seen(effect, self.now, bool(arrivals))
                 for after, payload in arrivals:
                     self._count += 1
                     heapq.heappush(
