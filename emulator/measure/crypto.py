@@ -38,6 +38,7 @@ FEWEST: Final = 3
 """So many rounds at least must have had two cores, or nothing is said of threads."""
 _PYTHON_TURNS: Final = 5_000
 _STEADY: Final = ("integer_ns", "aesenc_ns")
+"""Kernels that tell whether somebody else has the other half of the core; a line of memory varies by itself."""
 QUIET, UNEVEN, HALF = 1.1, 1.3, 0.5
 """Third quartile over the fastest turn of a calibration kernel: below the first the machine counts as quiet."""
 
@@ -149,7 +150,8 @@ class _Samples:
 def _state(kernels: dict[str, list[float]], cpu_share: float) -> str:
     """In a word, how alike the rounds found the machine, and whether others ran on its cores. A machine that was slow
     all the time looks quiet from inside: compare the figures with those of other runs."""
-    spread = max(_quartile(values, 3) / min(values) for values in kernels.values())
+    steady = [kernels[name] for name in _STEADY if name in kernels] or list(kernels.values())
+    spread = max(_quartile(values, 3) / min(values) for values in steady)
     if spread < QUIET and cpu_share >= from_python.BUSY:
         return "quiet"
     return "uneven" if spread < UNEVEN and cpu_share >= HALF else "contended"
@@ -271,7 +273,7 @@ def _own_versions() -> dict[str, str]:
 
 
 def _calibration(samples: _Samples, seconds: float, share: float, rounds: int) -> dict[str, Any]:
-    kernels: dict[str, Any] = {"integer_ns": None, "aesenc_latency_ns": None, "aesenc_ns": None}
+    kernels: dict[str, Any] = {"integer_ns": None, "aesenc_latency_ns": None, "aesenc_ns": None, "line_ns": None}
     for name, values in samples.kernels.items():
         kernels[name] = {
             "min": round(min(values), 4), "median": round(statistics.median(values), 4), "max": round(max(values), 4)

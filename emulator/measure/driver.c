@@ -657,8 +657,23 @@ int bench_check(bench *b, int engine, int opening, uint32_t size, int one, uint6
 
 /* the state of the machine */
 
+/* One line after another out of the records, each named by the one before it. */
+static double time_memory(const bench *b, int lines)
+{
+    uint64_t chance = (uint64_t)now_ns(), at = 0;
+    const double began = now_ns();
+    for (int t = 0; t < lines; t++) {
+        uint64_t found;
+        memcpy(&found, b->table[at].ek, sizeof found);
+        found ^= draw(&chance);
+        at = (found >> 32) * b->keys >> 32;
+    }
+    __asm__ volatile("" : : "r"(at));
+    return (now_ns() - began) / lines;
+}
+
 /* ns of thread CPU time: one of four independent integer operations; aesenc one after another; eight side by side (below
- * 0: not on this CPU). */
+ * 0: not on this CPU); a line of memory, one after another. */
 #if defined(__x86_64__)
 __attribute__((target("aes,sse4.1"))) static void time_aes(double *latency, double *throughput)
 {
@@ -687,9 +702,9 @@ __attribute__((target("aes,sse4.1"))) static void time_aes(double *latency, doub
 }
 #endif
 
-void bench_calibrate(double *integer, double *latency, double *throughput)
+void bench_calibrate(const bench *of, double *integer, double *latency, double *throughput, double *memory)
 {
-    enum { TURNS = 40000 };
+    enum { TURNS = 40000, LINES = 2000 };
     uint64_t a = 1, b = 2, c = 3, d = 4;
     const double began = now_ns();
     for (int t = 0; t < TURNS; t++) {
@@ -700,6 +715,7 @@ void bench_calibrate(double *integer, double *latency, double *throughput)
         __asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d));
     }
     *integer = (now_ns() - began) / (4.0 * TURNS);
+    *memory = time_memory(of, LINES);
     *latency = *throughput = -1;
 #if defined(__x86_64__)
     __builtin_cpu_init();

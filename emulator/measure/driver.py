@@ -68,11 +68,13 @@ class Engine(IntEnum):
 
 
 class Calibration(NamedTuple):
-    """ns of thread CPU time for one turn: 4-wide integer code, `aesenc` one after another, eight side by side."""
+    """ns of thread CPU time: an operation of 4-wide integer code; `aesenc` one after another, and eight side by side; a
+    line of memory out of the records, one after another."""
 
     integer: float
     aesenc_latency: float | None
     aesenc: float | None
+    line: float
 
 
 class NoDriverError(EmulatorError):
@@ -103,10 +105,13 @@ def _library() -> ctypes.CDLL:
     ) as folder:
         target = Path(folder) / "driver.so"
         command = [compiler, "-std=gnu11", "-O2", "-shared", "-fPIC", "-o", str(target), str(source), "-ldl"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-        if done.returncode:
-            raise NoDriverError(f"{compiler} does not compile the driver: {done.stderr.strip()[:300]}")
-        return ctypes.CDLL(str(target))
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+            if done.returncode:
+                raise NoDriverError(f"{compiler} does not compile the driver: {done.stderr.strip()[:300]}")
+            return ctypes.CDLL(str(target))
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise NoDriverError(f"the driver cannot be compiled or loaded here ({error})") from error
 
 
 def core_addresses() -> list[int]:
@@ -127,7 +132,10 @@ def core_addresses() -> list[int]:
 
 
 class Driver:
-    """Engines over `keys` meters (1 to 2^24), keys drawn from `seed`. Raises NoDriverError, MemoryError."""
+    """Engines over `keys` meters (1 to 2^24), keys drawn from `seed`.
+
+    Raises NoDriverError where there is no compiler, core or memory, EmulatorError for a core it was not written for.
+    """
 
     def __init__(self, keys: int, peers: Peers, seed: int = 1) -> None:
         if not 0 < keys <= 1 << 24:
@@ -146,7 +154,7 @@ class Driver:
             "bench_timed": (double, [pointer, ctypes.c_int]),
             "bench_check": (ctypes.c_int, [pointer, ctypes.c_int, ctypes.c_int, ctypes.c_uint32, ctypes.c_int,
                                            ctypes.c_uint64, ctypes.c_uint32]),
-            "bench_calibrate": (None, [ctypes.POINTER(double)] * 3),
+            "bench_calibrate": (None, [pointer, *[ctypes.POINTER(double)] * 4]),
         }  # fmt: skip
         for name, (result, arguments) in signatures.items():
             function = getattr(library, name)
@@ -156,7 +164,7 @@ class Driver:
         given = (None if name is None else name.encode() for name in (peers.openssl, peers.openssl35, peers.ipsec_mb))
         self._bench = library.bench_new((ctypes.c_void_p * len(addresses))(*addresses), *given, keys, seed)
         if not self._bench:
-            raise MemoryError(f"no memory for three stores of {keys} security contexts")
+            raise NoDriverError(f"no memory for three stores of {keys} security contexts")
         self.close = weakref.finalize(self, library.bench_free, self._bench)
         """Wipe and give back everything."""
 
@@ -196,7 +204,7 @@ class Driver:
 
     def calibrate(self) -> Calibration:
         """The state of the machine just now."""
-        values = [ctypes.c_double() for _ in range(3)]
-        self._library.bench_calibrate(*values)
-        integer, latency, throughput = (value.value for value in values)
-        return Calibration(integer, *(None if value < 0 else value for value in (latency, throughput)))
+        values = [ctypes.c_double() for _ in range(4)]
+        self._library.bench_calibrate(self._bench, *values)
+        integer, latency, throughput, line = (value.value for value in values)
+        return Calibration(integer, None if latency < 0 else latency, None if throughput < 0 else throughput, line)

@@ -31,7 +31,7 @@ def calibration_line(report: dict[str, Any]) -> str:
     parts = []
     names = (
         ("integer", "integer_ns"), ("aesenc", "aesenc_ns"), ("aesenc latency", "aesenc_latency_ns"),
-        ("Python loop", "python_loop_ns"),
+        ("line of memory", "line_ns"), ("Python loop", "python_loop_ns"),
     )  # fmt: skip
     for name, key in names:
         kernel = state[key]

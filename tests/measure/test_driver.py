@@ -109,6 +109,17 @@ def test_no_compiler_is_said(monkeypatch, tmp_path) -> None:
         Driver(10, NOBODY)
 
 
+@pytest.mark.parametrize(("script", "words"), [("echo it broke >&2; exit 1", "it broke"), ("true", "cannot be")])
+def test_a_compiler_that_fails_is_said(monkeypatch, tmp_path, script, words) -> None:
+    """With what it said; and one that leaves nothing behind."""
+    compiler = tmp_path / "mycc"
+    compiler.write_text(f"#!/bin/sh\n{script}\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    with pytest.raises(NoDriverError, match=words):
+        Driver(10, NOBODY)
+
+
 def test_absent_libraries_are_absent() -> None:
     """Nothing found, nothing said to be here; a file that is no library neither."""
     for of in (NOBODY, Peers("/nowhere/libcrypto.so", __file__, "/nowhere/libIPSec_MB.so")):
@@ -135,5 +146,6 @@ def test_the_calibration_is_a_number_of_this_machine(driver) -> None:
     """A fraction of a nanosecond to a few, and latency above throughput."""
     found = driver.calibrate()
     assert 0.01 < found.integer < 50
+    assert 0.5 < found.line < 5000
     if found.aesenc is not None and found.aesenc_latency is not None:
         assert 0.01 < found.aesenc < found.aesenc_latency * 1.5 < 500
