@@ -139,6 +139,8 @@ charon-systemd {{
     told {{
       path = {place.state}/{self._log}
       flush_line = yes
+      time_format = %s
+      time_add_ms = yes
       default = 1
       ike = 4
       chd = 4
@@ -195,9 +197,9 @@ swanctl {{
         """Start a rekey of this connection or child. It returns at once; `wait` for its end."""
         self.swanctl("--rekey", *(["--ike", ike] if ike else ["--child", child]))
 
-    def terminate(self, ike: str = "", *, child: str = "") -> CompletedProcess[str]:
-        """Delete an IKE SA, or one child; returns when the peer has answered."""
-        return self.swanctl("--terminate", *(["--child", child] if child else ["--ike", ike]))
+    def terminate(self, ike: str = "", *, child: str = "", check: bool = True) -> CompletedProcess[str]:
+        """Delete an IKE SA, or one child; returns when the peer has answered. None of the name: an AssertionError."""
+        return self.swanctl("--terminate", *(["--child", child] if child else ["--ike", ike]), check=check)
 
     # What it knows
 
@@ -212,6 +214,7 @@ swanctl {{
         return found
 
     def log(self) -> str:
+        """What it said; each line begins with the time of day, in seconds since 1970."""
         try:
             return self.place.read(self._log)
         except (AssertionError, OSError):
