@@ -58,7 +58,7 @@ def test_the_wheel_holds_everything(tmp_path) -> None:
         path.relative_to(source).as_posix()
         for folder in ("emulator", "devices")
         for path in (source / folder).rglob("*")
-        if path.suffix in (".py", ".pyi", ".typed") or path.parent.name == "static"
+        if path.suffix in (".py", ".pyi", ".typed", ".c") or path.parent.name == "static"
     } | {
         f"emulator/{path.relative_to(source).as_posix()}" for path in (source / "fixtures").rglob("*") if path.is_file()
     }
