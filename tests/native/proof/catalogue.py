@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from proof import counters, differential, guards, published, tampering
+from proof import counters, differential, guards, published, tampering, watchmen
 from proof.setting import Proof
 
 PROOFS: Final[dict[str, Proof]] = {
@@ -15,9 +15,11 @@ PROOFS: Final[dict[str, Proof]] = {
     "tampering": tampering.tampering,
     "guard-pages": guards.guard_pages,
     "counters": counters.counters,
+    "sanitizers": watchmen.sanitizers,
+    "fuzzers": watchmen.fuzzers,
 }
 
-WATCHMEN: Final = frozenset[str]()
+WATCHMEN: Final = frozenset(("sanitizers", "fuzzers"))
 """Proofs that compile the core again with a watchman in it: not among the quick ones."""
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -65,12 +65,14 @@ class Workshop:
             raise Missing(f"no {name} here (Debian: {package})")
         return path
 
-    def run(self, *command: object, timeout: float = 900, **settings: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: object, timeout: float = 900, settings: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """The finished process, both its outputs as text; `settings` are added to the environment."""
         words = [str(word) for word in command]
         return subprocess.run(
-            words, env=os.environ | settings, capture_output=True, text=True, errors="replace", timeout=timeout,
-            check=False, cwd=self.folder,
+            words, env=os.environ | dict(settings or {}), capture_output=True, text=True, errors="replace",
+            timeout=timeout, check=False, cwd=self.folder,
         )  # fmt: skip
 
     def objects(self, compiler: str, flags: Sequence[str]) -> list[Path]:
