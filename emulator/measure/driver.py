@@ -166,7 +166,7 @@ class Driver:
         if not self._bench:
             raise NoDriverError(f"no memory for three stores of {keys} security contexts")
         self.close = weakref.finalize(self, library.bench_free, self._bench)
-        """Wipe and give back everything."""
+        """Give back everything."""
 
     def has(self, engine: Engine, op: Op) -> bool:
         """Whether an engine is here for an operation."""

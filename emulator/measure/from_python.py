@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 
+from emulator.crypto import backend
 from emulator.crypto.keys import PROTECTED, BatchBuffers, ContextStore
 from emulator.crypto.layout import TAG_BYTES, slot
 from emulator.errors import EmulatorError
@@ -27,7 +28,7 @@ SLOW_MESSAGES: Final = 1024
 """Messages of a sample for the ways that cost microseconds each."""
 BUSY: Final = 0.9
 """A thread that got less of a processor than this while it worked is no measure of threads."""
-_BATCHES: Final = 16
+_BATCHES: Final = 16 if backend() == "native" else 1
 _METER, _CLIENT = b"BENCHMET", b"BENCHCLI"
 
 BUFFERS_SEAL, BUFFERS_OPEN = ("python buffers", "seal"), ("python buffers", "open")

@@ -74,7 +74,7 @@ def _tables(report: dict[str, Any]) -> Iterator[Table | Text]:
                 continue
             sizes = _sizes(list(rows.values()), operations)
             number = report["keys"].get(regime)
-            label = "random, of 150,000" if number == 150_000 else regime
+            label = f"random, of {number:,}" if number else regime
             yield Text(f"{title}, ns a message; keys: {label}")
             table = Table(box=None, pad_edge=False)
             table.add_column("engine", no_wrap=True, min_width=_NAMES)
