@@ -73,6 +73,7 @@ def validate(scenario: str | None, schema: bool) -> None:
 @click.option("--live", is_flag=True, help="On a served estate, over HTTP, instead of in virtual time.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run and nothing else.")
 @click.option("--journal", type=click.Path(dir_okay=False, path_type=Path), help="Write every note, as JSON lines.")
+@click.option("--pcap", type=click.Path(dir_okay=False, path_type=Path), help="Write a capture, its keys beside it.")
 def run(
     scenario: str,
     seed: int | None,
@@ -81,6 +82,7 @@ def run(
     live: bool,
     as_json: bool,
     journal: Path | None,
+    pcap: Path | None,
 ) -> None:
     """Run SCENARIO, a name or a file, and check what came of it."""
     from emulator.scenario import reading
@@ -89,11 +91,12 @@ def run(
     if seeds is not None and seed is not None:
         raise InputError("--seed and --seeds: give one of the two")
     chosen = _seeds(seeds) if seeds is not None else [seed]
-    if journal is not None and (live or len(chosen) > 1):
-        raise InputError("--journal: only for one run in virtual time")
+    for option, file in (("--journal", journal), ("--pcap", pcap)):
+        if file is not None and (live or len(chosen) > 1):
+            raise InputError(f"{option}: only for one run in virtual time")
     failed = 0
     for each in chosen:
-        report = _live(read, each) if live else _virtual(read, each, workers, journal, quiet=as_json)
+        report = _live(read, each) if live else _virtual(read, each, workers, journal, pcap, quiet=as_json)
         failed += not report.passed
         if as_json:
             click.echo(json.dumps(report.as_object()))
@@ -105,19 +108,36 @@ def run(
         sys.exit(1)
 
 
-def _virtual(read: "Read", seed: int | None, workers: int | None, journal: Path | None, *, quiet: bool) -> "Report":
+def _virtual(
+    read: "Read", seed: int | None, workers: int | None, journal: Path | None, pcap: Path | None, *, quiet: bool
+) -> "Report":
     from emulator.fleet import journal_file
+    from emulator.link import tap
     from emulator.scenario import virtual
 
     with ExitStack() as stack:
+        if pcap is not None:
+            estate = read.estate(seed)
+            options = virtual.host_options(read, estate, None)
+            if options.profile.fidelity == "pipe":
+                raise InputError("--pcap: a pipe has no packets to capture; take fidelity wire")
+            stack.callback(tap.abandon, pcap, range(estate.cells))  # whatever an interrupted run leaves behind
         parts = None
         if journal is not None:
             if not journal.absolute().parent.is_dir():
                 raise InputError(f"{journal}: its folder does not exist; make it first")
             parts = stack.enter_context(tempfile.TemporaryDirectory(prefix="smets1-journal-"))
         report = virtual.run(
-            read, seed, workers=workers or os.cpu_count() or 1, journal=parts, progress=None if quiet else _progress
+            read,
+            seed,
+            workers=workers or os.cpu_count() or 1,
+            journal=parts,
+            capture=None if pcap is None else str(pcap),
+            progress=None if quiet else _progress,
         )
+        if pcap is not None:
+            packets = tap.finish(pcap, options.link, estate.seed, range(estate.cells), options.profile)
+            click.echo(f"{packets:,} packets in {pcap}; {tap.opening(pcap)}", err=True)
         if journal is not None and parts is not None:
             try:
                 journal_file.merge(parts, journal)

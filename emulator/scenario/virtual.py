@@ -58,7 +58,7 @@ Progress: TypeAlias = Callable[[str], None]
 Commands: TypeAlias = list[tuple[Instant, int, int, Command]]
 
 
-def host_options(read: Read, estate: Estate, journal: str | None) -> HostOptions:
+def host_options(read: Read, estate: Estate, journal: str | None, capture: str | None = None) -> HostOptions:
     """What all cells of a scenario have in common."""
     link = estate_use.link(read.scenario.link, estate.recipe.link)
     only = read.scenario.estate.only
@@ -69,6 +69,7 @@ def host_options(read: Read, estate: Estate, journal: str | None) -> HostOptions
         settings=first_settings(read),
         only=None if only is None else frozenset(only),
         journal=journal,
+        capture=capture,
         checks=(),
     )
 
@@ -299,17 +300,18 @@ def run(
     *,
     workers: int = 1,
     journal: str | None = None,
+    capture: str | None = None,
     progress: Progress | None = None,
     examine: int | None = None,
 ) -> Report:
-    """Run a scenario under a seed (None: its own). `journal`: a folder for the cells' parts of a journal. `examine`: in
-    every cell have the oracle look at the homes lost for their keys and at so many others, and try it on the machines.
+    """Run a scenario under a seed (None: its own). `journal`: a folder for the cells' parts of a journal. `capture`:
+    the file that `link.tap.finish` will make of the cells' parts of it. `examine`: in every cell have the oracle look at the homes lost for their keys and at so many others, and try it on the machines.
 
     Raises InputError for what only running shows to be wrong, WorkerError when a worker fails."""
     began = monotonic()
     estate = read.estate(seed)
     events = tuple(each for _, each in estate_use.events(read.scenario.link))
-    host = ScenarioHost(estate, host_options(read, estate, journal), read.faults, events)
+    host = ScenarioHost(estate, host_options(read, estate, journal, capture), read.faults, events)
     if workers == 1:
         quiet_collector()
     with Shards(host, estate.cells, workers) as shards:

@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from emulator.cli import main
 from emulator.cli.scenario import command
+from emulator.errors import InputError
 from emulator.scenario import reading
 
 NEVER = str(Path(__file__).parent / "fault-never-fired.toml")
@@ -99,6 +100,23 @@ def test_the_journal_is_written(small: str, tmp_path: Path) -> None:
     assert cli("run", small, "--workers", "1", "--journal", str(journal)).exit_code == 0
     kinds = {json.loads(line)["kind"] for line in journal.read_text("utf-8").splitlines()}
     assert "takeover.ended" in kinds
+
+
+def test_a_capture_is_written_and_changes_nothing(tmp_path: Path) -> None:
+    """Of a scenario in which a gateway dies: the run is the one without it, and only a run with packets has one."""
+    name, file = "six-seconds-peer-death", tmp_path / "run.pcapng"
+    without, found = (cli("run", name, "--workers", "1", *more) for more in ((), ("--pcap", str(file))))
+    assert found.exit_code == 0, found.output
+    assert "packets in" in found.stderr
+    assert without.stdout == found.stdout
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["run.pcapng", "run.pcapng.keys"]
+    tables = (tmp_path / "run.pcapng.keys" / "ikev2_decryption_table").read_text("utf-8").splitlines()
+    assert len(tables) >= 2
+    piped = tmp_path / "piped.toml"
+    piped.write_text(SMALL + "\n[link.core]\nfidelity = 'pipe'\n", "utf-8")
+    refused = cli("run", str(piped), "--pcap", str(file))
+    assert isinstance(refused.exception, InputError)
+    assert "no packets to capture" in str(refused.exception)
 
 
 def test_shrink_writes_a_scenario_and_a_test(tmp_path: Path) -> None:
