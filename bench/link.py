@@ -9,6 +9,8 @@ microseconds a packet. The best round and the middle one are shown, as others ma
   best round is taken too, in turn with ours. Theirs is packets a second of CPU that both used, system calls included;
   `user_time_alone` leaves the kernel's share of their time out. Null, and a word why, where they cannot be had;
 * `handshakes_s`: IKE_SA_INIT and IKE_AUTH with a pre-shared key, both ends in this process;
+* `alerts_day`: SMETS1's 180,000 alerts of a day through the same pipeline, upwards, with the outages and renewals of
+  a day: seconds it takes, and what became of them (`bench/alerts.py` has what the devices' own work costs);
 * `tunnels_day`: so many tunnels for 24 virtual hours, hourly renewals, a look for the peer each minute, each of these
   played out by both state machines with every message; and how long the chain takes, which knows what comes of them.
 """
@@ -29,7 +31,7 @@ from userland_esp import AbsentError, Round, Userland
 from emulator.crypto import backend
 from emulator.kernel.chance import draw as luck
 from emulator.kernel.time import DAY, HOUR, MILLISECOND, MINUTE
-from emulator.link.chain import Chain, Offered
+from emulator.link.chain import Chain, Delivered, Offered
 from emulator.link.ike.memory import Memory
 from emulator.link.ike.pair import CONNECTION, gateways, virtual_pair
 from emulator.link.ike.settings import Timers
@@ -42,6 +44,9 @@ PACKETS = 4000
 ROUNDS = 25
 PORT = 4059
 WIRE_FRAME = 128
+ALERTS = 180_000
+ALERT = 92
+"""Bytes of a sealed alert of the standard causes, its wrapper's header included."""
 USERLAND_S = 0.5
 QUIET = LinkProfile(outages_per_day=0.0)
 
@@ -76,6 +81,19 @@ def one_round(chain: Chain, frame: bytes, start: int) -> tuple[float, float]:
         offered += between - began
         delivered += process_time_ns() - between
     return offered / PACKETS / 2000, delivered / PACKETS / 2000
+
+
+def alerts_day() -> dict[str, float]:
+    """A virtual day of alerts, each from a home of the cell to the head end, spread evenly."""
+    chain = Chain("ipsec", 3, 7)
+    chain.impaired = Jitter()
+    head_end, alert, heard = chain.profile.head_end, bytes(ALERT), 0
+    began = process_time()
+    for number in range(ALERTS):
+        now = START + number * DAY // ALERTS
+        for delay, packet in chain.offer_up(number % 4096, head_end, PORT, PORT, alert, now, number):
+            heard += isinstance(chain.deliver_up(packet, now + delay), Delivered)
+    return {"alerts": ALERTS, "heard": heard, "seconds": process_time() - began}
 
 
 def handshakes(seconds: float) -> float:
@@ -123,12 +141,12 @@ def against(ours: float, theirs: list[Round], absent: str | None) -> dict[str, A
     """What is told of the two charons, beside our packets a second."""
     if not theirs:
         return {"wire_vs_strongswan_userland": None, "strongswan_userland": {"absent": absent}}
-    best, user = max(one.a_second for one in theirs), max(one.user_a_second for one in theirs)
+    whole = Round(*map(sum, zip(*theirs, strict=True)))
+    best, user = max(one.a_second for one in theirs), whole.user_a_second  # the kernel samples it: not for one round
     figures = {"packets_s": best, "middle_packets_s": median(one.a_second for one in theirs), "user_packets_s": user}
-    lost = sum(one.lost for one in theirs) / sum(one.packets + one.lost for one in theirs)
     return {
         "wire_vs_strongswan_userland": ours / best,
-        "strongswan_userland": {**figures, "lost": lost, "user_time_alone": ours / user},
+        "strongswan_userland": {**figures, "lost": whole.lost, "user_time_alone": ours / user},
     }
 
 
@@ -188,14 +206,16 @@ def main() -> None:
         "wire_packets_s": a_second(rounds["whole"]),
         "pipe_packets_s": a_second(rounds["pipe"]),
         "handshakes_s": handshakes(0.5 if options.quick else 3.0),
+        "alerts_day": alerts_day(),
         "tunnels_day": {"tunnels": tunnels, "played_out_s": played_out(tunnels), "known_s": known(tunnels)},
         **against(a_second(rounds["whole"]), theirs, absent),
     }
-    day = found["tunnels_day"]
+    day, alerts = found["tunnels_day"], found["alerts_day"]
     lines = (
         f"wire, 128 bytes, impaired: {found['wire_packets_s']:,.0f} packets/s",
         f"pipe: {found['pipe_packets_s']:,.0f} packets/s",
         f"handshakes: {found['handshakes_s']:,.0f}/s",
+        f"a day of {alerts['alerts']:,} alerts, {alerts['heard']:,} heard: {alerts['seconds']:.1f} s",
         f"{tunnels} tunnels, a virtual day: {day['played_out_s']:.1f} s played out, {day['known_s']:.1f} s in chains",
     )
     sys.stdout.write("".join(f"{line}\n" for line in lines))

@@ -33,6 +33,7 @@ _OUTER: Final = "192.0.2.1", "192.0.2.2"
 _IN_FLIGHT: Final = 128
 _NEWNET: Final = 0x40000000
 _PORT: Final = 4059
+_TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class AbsentError(Exception):
@@ -55,7 +56,8 @@ class Round(NamedTuple):
 
     @property
     def user_a_second(self) -> float:
-        return self.packets / self.user
+        """The same, of the time outside the kernel: a sample by its clock's ticks, good over some seconds."""
+        return self.packets / max(self.user, _TICK)
 
 
 class Userland:
