@@ -199,8 +199,8 @@ def covers(found: tuple[str, str], wanted: tuple[str, str]) -> bool:
 
 def test_frr_is_a_neighbour(station: Station, frr: Frr) -> None:
     """Both call it operational; it knows our labels and pops or swaps by them in its kernel; we know and use its own;
-    a label withdrawn is gone there; keepalives hold the session for longer than its hold time of 15 s; and when it is
-    cleared there, it comes back."""
+    a label withdrawn is gone there; keepalives hold the session for longer than its hold time of 15 s (seen where ldpd
+    called); and when it is cleared there, it comes back."""
     speaker, us = station.speaker, number(station.address)
     station.do(speaker.route(fec(OWN), None, station.now))
     ours = speaker.bindings.route(fec(BEYOND), ("wire", number("192.0.2.77")))
@@ -238,7 +238,8 @@ def test_frr_is_a_neighbour(station: Station, frr: Frr) -> None:
     station.run(known, "neighbour in ldpd's own list")
     station.do(speaker.unroute(fec(BEYOND), station.now))
     station.run(lambda: bound("10.6.0.0/16")[0] == "-", "withdrawal")
-    station.live(17)
+    if not speaker.sessions[number(ITS)].active:  # by now the roles are the same: once is enough
+        station.live(17)
     assert operational()
     assert [note.kind for note in station.notes if note.kind in ("ldp.up", "ldp.down")] == ["ldp.up"]
     assert "ldp.told" not in [note.kind for note in station.notes], "it complained about nothing"
