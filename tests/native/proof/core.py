@@ -4,10 +4,11 @@ Two ways to get one: `built` compiles the sources as they stand, `installed` tak
 Both have the same calls, so a proof does not know which it has.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import accumulate
 from random import Random
 from typing import Any, Final
 
@@ -27,22 +28,35 @@ TOP: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Keys:
-    """What a context is loaded with. 16-byte keys, 8-byte titles."""
+    """What a context is loaded with. Keys have 16 bytes, in suite 2 32; titles 8."""
 
     ek: bytes
     ak: bytes
     title: bytes
     peer: bytes
     kek: bytes
+    suite: int = 0
 
     @classmethod
-    def by(cls, chance: Random) -> "Keys":
+    def by(cls, chance: Random, suite: int = 0) -> "Keys":
         """Random keys and titles."""
-        return cls(*(chance.randbytes(size) for size in (16, 16, 8, 8, 16)))
+        size = 32 if suite == 2 else 16
+        ek, ak, title, peer, kek = (chance.randbytes(length) for length in (size, size, 8, 8, size))
+        return cls(ek, ak, title, peer, kek, suite)
+
+    @property
+    def places(self) -> int:
+        """Places a context takes in a store."""
+        return 2 if self.suite == 2 else 1
 
     def turned(self) -> "Keys":
         """The other side's view: titles exchanged."""
-        return Keys(self.ek, self.ak, self.peer, self.title, self.kek)
+        return Keys(self.ek, self.ak, self.peer, self.title, self.kek, self.suite)
+
+
+def places(contexts: Sequence[Keys]) -> list[int]:
+    """The index each context has in a store that holds them side by side."""
+    return list(accumulate((keys.places for keys in contexts), initial=0))[:-1]
 
 
 class Core:
@@ -84,18 +98,19 @@ class Core:
 
     @contextmanager
     def store(self, *contexts: Keys, spare: int = 1, tx: int = 0, rx: int = 0) -> Iterator[Any]:
-        """A store with these contexts from index 0 on and `spare` empty ones behind them."""
-        handle = self.lib.sm_store_new(len(contexts) + spare)
+        """A store with these contexts side by side from index 0 on and `spare` empty places behind them."""
+        handle = self.lib.sm_store_new(sum(keys.places for keys in contexts) + spare)
         demand(handle != self.ffi.NULL, "no memory for a store")
         try:
-            for index, keys in enumerate(contexts):
+            for index, keys in zip(places(contexts), contexts, strict=True):
                 self.load(handle, index, keys, tx, rx)
             yield handle
         finally:
             self.lib.sm_store_free(handle)
 
     def load(self, store: Any, index: int, keys: Keys, tx: int = 0, rx: int = 0) -> None:
-        done = self.lib.sm_context_load(store, index, keys.ek, keys.ak, keys.title, keys.peer, tx, rx, keys.kek)
+        what = (keys.ek, keys.ak, keys.title, keys.peer, tx, rx, keys.kek)
+        done = self.lib.sm_context_load_suite(store, index, keys.suite, *what)
         demand(done == OK, "load gave", done)
 
     def counters(self, store: Any, index: int) -> tuple[int, int]:

@@ -41,7 +41,7 @@ def _in_a_batch(core: Core, chance: Random) -> int:
                 rows = [Row(chance.choice((0, 0, 1, 2)), chance.randbytes(chance.randrange(70))) for _ in range(size)]
                 for row in rows[:: chance.randrange(2, 9)]:
                     row.control = chance.choice((0x10, 0x20, 0x31))
-                model = Model(*keys, None, tx=start)
+                model = Model(*keys, tx=start)
                 answer = compare(core, store, model, "seal", rows, manner=manner, chance=chance)
                 pairs = [
                     (row.index, c) for row, c, s in zip(rows, answer.counters, answer.statuses, strict=True) if s == OK
@@ -128,11 +128,11 @@ def _at_once(*work: Any) -> None:
 def _threads_apart(core: Core, chance: Random, rounds: int) -> int:
     """Each thread its own contexts of one store, as a fleet in shards is sealed: every byte the model's."""
     keys = [Keys.by(chance) for _ in range(4 * THREADS)]
-    model = Model(*keys)
+    model = Model(*keys, spare=0)
     with core.store(*keys, spare=0) as store:
 
         def shard(number: int) -> Any:
-            own, mine = Random(number), Model(*keys)
+            own, mine = Random(number), Model(*keys, spare=0)
 
             def work() -> None:
                 for _ in range(rounds):

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from proof.batch import MANNERS, Answer, Memory, Row, compare
-from proof.core import Core, Keys
+from proof.core import Core, Keys, places
 from proof.oracle import Model, sealed
 from proof.setting import Counts, Setting
 from proof.workshop import demand
@@ -25,15 +25,36 @@ class Pair:
         self, core: Core, chance: Random, ours: Any, theirs: Any, keys: list[Keys], memory: Memory | None = None
     ) -> None:
         self.core, self.chance, self.memory = core, chance, memory
-        self.ours, self.theirs = ours, theirs
-        self.model, self.mirror = Model(*keys, None), Model(*(each.turned() for each in keys), None)
+        self.ours, self.theirs, self.keys, self._places = ours, theirs, keys, places(keys)
+        self.model, self.mirror = Model(*keys), Model(*(each.turned() for each in keys))
+
+    def row(self, n: int, text: bytes, control: int = 0x30) -> Row:
+        """A message of context n under its own suite; beyond the last: an empty place, then one outside."""
+        if n >= len(self.keys):
+            return Row(len(self.model.places) - 1 + n - len(self.keys), text, control)
+        return Row(self._places[n], text, control | self.keys[n].suite)
+
+    def key_row(self, n: int) -> Row:
+        """A key to be wrapped by context n, of its suite's length."""
+        return self.row(n, self.chance.randbytes(len(self.keys[n].kek) if n < len(self.keys) else 16), 0)
+
+    def any_row(self, usual: bool) -> Row:
+        """Meter-like lengths; where not `usual`, also long ones, other protections and contexts that are none."""
+        chance, size = self.chance, len(self.keys)
+        if usual:
+            return self.row(chance.randrange(size), chance.randbytes(chance.randrange(140)))
+        length = chance.choice((chance.randrange(140), chance.randrange(140), chance.randrange(5000)))
+        control = chance.choice((0x30, 0x30, 0x10, 0x20, 0x35, 0x00))
+        return self.row(
+            chance.choice((chance.randrange(size), chance.randrange(size + 2))), chance.randbytes(length), control
+        )
 
     def there_and_back(self, rows: list[Row], manner: str) -> int:
         """Seal, open again, GMAC. The number of messages."""
         sealing = self._do(self.ours, self.model, "seal", rows, manner)
         opening = []
         for row, counter, found in zip(rows, sealing.counters, sealing.slots, strict=True):
-            size = len(row.text) + (0 if row.control == 0x20 else 12)
+            size = len(row.text) + (12 if row.control & 0x10 else 0)
             opening.append(Row(row.index, found[:size], row.control, counter))
         self._do(self.theirs, self.mirror, "open", opening, manner)
         self._do(self.ours, self.model, "gmac", rows, manner)
@@ -41,7 +62,7 @@ class Pair:
 
     def keys_there_and_back(self, rows: list[Row], manner: str) -> int:
         wrapping = self._do(self.ours, self.model, "wrap", rows, manner)
-        back = [Row(row.index, found[:24]) for row, found in zip(rows, wrapping.slots, strict=True)]
+        back = [Row(row.index, found[: len(row.text) + 8]) for row, found in zip(rows, wrapping.slots, strict=True)]
         self._do(self.theirs, self.mirror, "unwrap", back, manner)
         return 2 * len(rows)
 
@@ -58,27 +79,28 @@ def lengths(setting: Setting) -> Counts:
     for tier in core.tiers:
         with core.on(tier):
             chance = Random(1)
-            keys = [Keys.by(chance) for _ in range(4)]
+            keys = [Keys.by(chance, suite) for suite in (0, 2, 1, 2)]
             with core.store(*keys) as ours, core.store(*(each.turned() for each in keys)) as theirs:
                 pair = Pair(core, chance, ours, theirs, keys)
                 for length in chosen:
                     for control in CONTROLS:
                         text = chance.randbytes(length)
-                        rows = [Row(length % 4, text, control)]
-                        rows += [Row(n, chance.randbytes(length), control) for n in range(3)]
+                        rows = [pair.row(length % 4, text, control)]
+                        rows += [pair.row(n, chance.randbytes(length), control) for n in range(3)]
                         counts["messages"] += pair.there_and_back(rows, "close")
-                        counts["messages"] += alone(core, pair, length % 4, control, text)
+                        counts["messages"] += alone(core, pair, rows[0])
                     counts["messages"] += _given(core, chance, length)
     return counts
 
 
-def alone(core: Core, pair: Pair, index: int, control: int, text: bytes) -> int:
+def alone(core: Core, pair: Pair, row: Row) -> int:
     """The call for one message, at an odd address, its output beside its input and in its place."""
+    index, control, text = row.index, row.control, row.text
     place = pair.model.places[index]
     mirror = pair.mirror.places[index]
     assert place is not None
     assert mirror is not None
-    size = len(text) + (0 if control == 0x20 else 12)
+    size = len(text) + (12 if control & 0x10 else 0)
     for same in (False, True):
         wanted = sealed(place.keys, place.keys.title, place.tx, control, text)
         source = core.plain(len(text) + 12, 3)
@@ -112,52 +134,52 @@ def _given(core: Core, chance: Random, length: int) -> int:
 
 
 def lanes(setting: Setting) -> Counts:
-    """One message of a length of its own among seven of another, in each lane; the same with a refused key."""
+    """One message of a length of its own among seven of another, in each lane; the same with a refused key.
+
+    All eight of suite 0, all of suite 2, and both in turn, which the core must part into groups.
+    """
     core, counts = setting.core, {"messages": 0}
     few, many = (0, 1, 16, 31, 128, 400), (*range(34), 47, 48, 49, 127, 128, 129, 255, 400, 1000, 4047)
     some = few if setting.quick else many
     for tier in core.tiers:
-        with core.on(tier):
-            chance = Random(2)
-            keys = [Keys.by(chance) for _ in range(LANES)]
-            with core.store(*keys) as ours, core.store(*(each.turned() for each in keys)) as theirs:
-                pair = Pair(core, chance, ours, theirs, keys)
-                for one in some:
-                    for position in range(LANES):
-                        for other in (0, 17, 128) if setting.quick else (0, 5, 16, 64, 128, 300):
-                            rows = [Row(n, chance.randbytes(other)) for n in range(LANES)]
-                            rows[position].text = chance.randbytes(one)
-                            counts["messages"] += pair.there_and_back(rows, "close")
-                        keys_rows = [Row(n, chance.randbytes(16)) for n in range(LANES)]
-                        keys_rows[position].index = LANES + one % 2  # empty, or outside
-                        counts["messages"] += pair.keys_there_and_back(keys_rows, "close")
+        for suites in ((0,) * LANES, (2,) * LANES, (0, 2, 1, 2, 2, 0, 1, 0)):
+            with core.on(tier):
+                chance = Random(2)
+                keys = [Keys.by(chance, suite) for suite in suites]
+                with core.store(*keys) as ours, core.store(*(each.turned() for each in keys)) as theirs:
+                    pair = Pair(core, chance, ours, theirs, keys)
+                    for one in some:
+                        for position in range(LANES):
+                            counts["messages"] += _one_lane(pair, one, position, setting.quick)
     return counts
 
 
+def _one_lane(pair: Pair, one: int, position: int, quick: bool) -> int:
+    chance, count = pair.chance, 0
+    for other in (0, 17, 128) if quick else (0, 5, 16, 64, 128, 300):
+        rows = [pair.row(n, chance.randbytes(other)) for n in range(LANES)]
+        rows[position].text = chance.randbytes(one)
+        count += pair.there_and_back(rows, "close")
+    rows = [pair.key_row(n) for n in range(LANES)]
+    rows[position] = pair.key_row(LANES + one % 2)
+    return count + pair.keys_there_and_back(rows, "close")
+
+
 def mixtures(setting: Setting) -> Counts:
-    """Batches of 1 to 40 and of more than a stretch: mixed lengths and protections, contexts in any order and again."""
+    """Batches of 1 to 40 and of more than a stretch: mixed lengths, suites and protections, contexts again."""
     core, counts = setting.core, {"messages": 0}
     sizes = [*range(1, 41, 3 if setting.quick else 1), *(() if setting.quick else (255, 1023, 1024, 1025, 2500))]
     for tier in core.tiers:
         with core.on(tier):
             chance = Random(3)
-            keys = [Keys.by(chance) for _ in range(50)]
+            keys = [Keys.by(chance, chance.choice((0, 0, 1, 2))) for _ in range(50)]
             with core.store(*keys) as ours, core.store(*(each.turned() for each in keys)) as theirs:
                 pair = Pair(core, chance, ours, theirs, keys)
                 for size in sizes:
                     for manner in MANNERS:
                         for usual in (True, False):
-                            rows = [any_row(chance, usual) for _ in range(size)]
+                            rows = [pair.any_row(usual) for _ in range(size)]
                             counts["messages"] += pair.there_and_back(rows, manner)
-                        some = [Row(chance.randrange(50), chance.randbytes(16)) for _ in range(size)]
+                        some = [pair.key_row(chance.randrange(50)) for _ in range(size)]
                         counts["messages"] += pair.keys_there_and_back(some, manner)
     return counts
-
-
-def any_row(chance: Random, usual: bool) -> Row:
-    """Meter-like lengths; where not `usual`, also long ones, other protections and contexts that are none."""
-    if usual:
-        return Row(chance.randrange(50), chance.randbytes(chance.randrange(140)))
-    length = chance.choice((chance.randrange(140), chance.randrange(140), chance.randrange(5000)))
-    control = chance.choice((0x30, 0x30, 0x10, 0x20, 0x31, 0x00))
-    return Row(chance.choice((chance.randrange(50), chance.randrange(52))), chance.randbytes(length), control)

@@ -18,7 +18,7 @@ from typing import Any, Final
 import cffi
 from proof.batch import MANNERS, Row, run
 from proof.core import OK, Core, Keys
-from proof.differential import CONTROLS, Pair, any_row
+from proof.differential import CONTROLS, Pair
 from proof.setting import Counts, Setting
 from proof.workshop import Failed, demand
 
@@ -124,7 +124,7 @@ def _say(say: Callable[[str], None], tier: str, step: str) -> None:
 
 def _batches(core: Core, pages: Pages, quick: bool, counts: Counts, say: Callable[[str], None]) -> None:
     chance = Random(5)
-    keys = [Keys.by(chance) for _ in range(_CONTEXTS)]
+    keys = [Keys.by(chance, suite) for suite in (0, 2, 0, 2, 1, 0, 0, 2)]
     with core.store(*keys) as ours, core.store(*(each.turned() for each in keys)) as theirs:
         pair = Pair(core, chance, ours, theirs, keys, pages.block)
 
@@ -136,18 +136,16 @@ def _batches(core: Core, pages: Pages, quick: bool, counts: Counts, say: Callabl
 
         for length in range(0, 330, 29 if quick else 1):
             for size in (1, 8, 9):
-                rows = [Row(n % _CONTEXTS, chance.randbytes(length)) for n in range(size)]
+                rows = [pair.row(n % _CONTEXTS, chance.randbytes(length)) for n in range(size)]
                 go(rows, MANNERS[length % 3], f"{size} messages of {length} bytes")
         for size in (3, 40) if quick else (*range(1, 41), 1030):
             for manner in MANNERS:
-                rows = [any_row(chance, size % 2 == 0) for _ in range(size)]
-                for row in rows:
-                    row.index %= _CONTEXTS + 2
+                rows = [pair.any_row(size % 2 == 0) for _ in range(size)]
                 go(rows, manner, f"{size} mixed messages")
                 say(f"{size} keys, {manner}")
-                some = [Row(chance.randrange(_CONTEXTS), chance.randbytes(16)) for _ in range(size)]
+                some = [pair.key_row(chance.randrange(_CONTEXTS)) for _ in range(size)]
                 counts["messages"] += pair.keys_there_and_back(some, manner)
-                odd = [Row(n % _CONTEXTS, chance.randbytes(chance.randrange(40))) for n in range(size)]
+                odd = [pair.row(n % _CONTEXTS, chance.randbytes(chance.randrange(40))) for n in range(size)]
                 run(core, ours, "unwrap", odd, manner=manner, chance=chance, memory=pages.block)
                 counts["messages"] += size
                 counts["batches"] += 3

@@ -20,31 +20,31 @@ def gcm(key: bytes, iv: bytes, aad: bytes, text: bytes, tag_length: int = 16) ->
 
 
 def sealed(keys: Keys, title: bytes, counter: int, control: int, text: bytes) -> bytes:
-    """The protected text of suite 0 under security control 10h, 20h or 30h."""
+    """The protected text under security control 1xh, 2xh or 3xh, x being the suite."""
     iv, head = title + counter.to_bytes(4, "big"), bytes([control]) + keys.ak
-    if control == 0x30:
+    if control & 0x30 == 0x30:
         return gcm(keys.ek, iv, head, text, TAG_BYTES)
-    if control == 0x20:
+    if control & 0x20:
         return gcm(keys.ek, iv, b"", text, 0)
     return text + gcm(keys.ek, iv, head + text, b"", TAG_BYTES)
 
 
 def opened(keys: Keys, title: bytes, counter: int, control: int, text: bytes) -> bytes | None:
     """The plaintext, or None. Counter mode is its own inverse: what seals to `text` is what it opens to."""
-    if control == 0x20:
-        return sealed(keys, title, counter, 0x20, text)
+    if control & 0x30 == 0x20:
+        return sealed(keys, title, counter, control, text)
     if len(text) < TAG_BYTES:
         return None
     body = text[:-TAG_BYTES]
-    plain = body if control == 0x10 else sealed(keys, title, counter, 0x20, body)
+    plain = sealed(keys, title, counter, 0x20, body) if control & 0x20 else body
     return plain if sealed(keys, title, counter, control, plain) == text else None
 
 
-def control_fault(control: int) -> int:
+def control_fault(control: int, suite: int) -> int:
     """OK for the three protections; NO_KEY for other suites and the broadcast key; USAGE for the rest."""
-    if control in (0x10, 0x20, 0x30):
-        return OK
-    return NO_KEY if control & 0x4F else USAGE
+    if control & 0x40 or control & 0x0F != suite:
+        return NO_KEY
+    return OK if control & 0xF0 in (0x10, 0x20, 0x30) else USAGE
 
 
 @dataclass
@@ -57,17 +57,22 @@ class Place:
 
 
 class Model:
-    """A store of contexts (None: empty). Each call gives (status, counter or 0, bytes)."""
+    """A store of contexts side by side and `spare` empty places. Each call gives (status, counter or 0, bytes)."""
 
-    def __init__(self, *contexts: Keys | None, tx: int = 0, rx: int = 0) -> None:
-        self.places = [None if keys is None else Place(keys, tx, rx) for keys in contexts]
+    def __init__(self, *contexts: Keys, spare: int = 1, tx: int = 0, rx: int = 0) -> None:
+        self.places: list[Place | None] = []
+        for keys in contexts:
+            self.places += [Place(keys, tx, rx), *[None] * (keys.places - 1)]
+        self.places += [None] * spare
 
-    def _place(self, index: int, control: int = 0x30) -> tuple[int, Place | None]:
+    def _place(self, index: int, control: int | None = None) -> tuple[int, Place | None]:
         if index >= len(self.places):
             return USAGE, None
-        if control_fault(control) != OK:
-            return control_fault(control), None
         place = self.places[index]
+        if control is not None:
+            fault = control_fault(control, place.keys.suite if place is not None else 0)
+            if fault != OK:
+                return fault, None
         return (OK, place) if place is not None else (NO_KEY, None)
 
     def _spend(self, place: Place) -> int | None:
@@ -98,20 +103,23 @@ class Model:
         return OK, counter, plain
 
     def gmac(self, index: int, text: bytes) -> tuple[int, int, bytes]:
-        status, counter, body = self.seal(index, 0x10, text)
+        fault, place = self._place(index)
+        if place is None:
+            return fault, 0, b""
+        status, counter, body = self.seal(index, 0x10 | place.keys.suite, text)
         return status, counter, body[len(text) :]
 
     def wrap(self, index: int, key: bytes) -> tuple[int, int, bytes]:
         fault, place = self._place(index)
         if place is None:
             return fault, 0, b""
-        return (OK, 0, aes_key_wrap(place.keys.kek, key)) if len(key) == 16 else (USAGE, 0, b"")
+        return (OK, 0, aes_key_wrap(place.keys.kek, key)) if len(key) == len(place.keys.ek) else (USAGE, 0, b"")
 
     def unwrap(self, index: int, wrapped: bytes) -> tuple[int, int, bytes]:
         fault, place = self._place(index)
         if place is None:
             return fault, 0, b""
-        if len(wrapped) != 24:
+        if len(wrapped) != len(place.keys.ek) + 8:
             return TAG, 0, b""
         try:
             return OK, 0, aes_key_unwrap(place.keys.kek, wrapped)

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from proof.batch import MANNERS, Row, run
-from proof.core import OK, REPLAY, TAG, Core, Keys
+from proof.core import OK, REPLAY, TAG, Core, Keys, places
 from proof.oracle import gcm, sealed
 from proof.setting import Counts, Setting
 from proof.workshop import demand
@@ -30,38 +30,42 @@ def tampering(setting: Setting) -> Counts:
         with core.on(tier):
             chance = Random(4)
             for size in sizes:
-                counts["changed messages"] += _in_lanes(core, chance, size)
-                for control in (0x30, 0x10):
+                counts["changed messages"] += _in_lanes(core, chance, size, 0) + _in_lanes(core, chance, size, 2)
+                for control in (0x30, 0x10, 0x32, 0x12):
                     counts["changed messages"] += _alone(core, chance, size, control)
                 counts["changed messages"] += _given(core, chance, size) + _packet(core, chance, size)
-            counts["changed messages"] += _tag(core, chance) + _wrapped(core, chance)
+            counts["changed messages"] += _tag(core, chance)
+            counts["changed messages"] += _wrapped(core, chance, 0) + _wrapped(core, chance, 2)
     return counts
 
 
-def _in_lanes(core: Core, chance: Random, size: int) -> int:
-    keys = [Keys.by(chance) for _ in range(LANES)]
-    text = chance.randbytes(size)
-    whole = [sealed(each, each.peer, 0, 0x30, text) for each in keys]
+def _in_lanes(core: Core, chance: Random, size: int, suite: int) -> int:
+    keys = [Keys.by(chance, suite) for _ in range(LANES)]
+    text, control, where = chance.randbytes(size), 0x30 | suite, places(keys)
+
+    def row(n: int, counter: int) -> Row:
+        return Row(where[n], sealed(keys[n], keys[n].peer, counter, control, text), control, counter)
+
     with core.store(*keys) as store:
         for at in range(size + 12):
             lane = at % LANES
             counter = at + 1
-            rows = [Row(n, sealed(keys[n], keys[n].peer, counter, 0x30, text), 0x30, counter) for n in range(LANES)]
+            rows = [row(n, counter) for n in range(LANES)]
             rows[lane].text = bent(rows[lane].text, at, at % 7)
             answer = run(core, store, "open", rows, manner=MANNERS[at % 3], chance=chance)
             wanted = [TAG if n == lane else OK for n in range(LANES)]
             demand(answer.statuses == wanted, f"byte {at} of {size} + 12 changed in lane {lane}:", answer.statuses)
             good = [found[:size] for n, found in enumerate(answer.slots) if n != lane]
             demand(set(good) <= {text}, f"byte {at} changed in lane {lane} spoils a neighbour")
-            rx = core.counters(store, lane)[1]
+            rx = core.counters(store, where[lane])[1]
             demand(rx == (at + 1 if at else 0), f"a refused message moved the counter to {rx}")
-        stale = run(core, store, "open", [Row(n, whole[n], 0x30, 0) for n in range(LANES)])
+        stale = run(core, store, "open", [row(n, 0) for n in range(LANES)])
         demand(stale.statuses == [REPLAY] * LANES, "old counters were taken:", stale.statuses)
     return size + 12
 
 
 def _alone(core: Core, chance: Random, size: int, control: int) -> int:
-    keys, text = Keys.by(chance), chance.randbytes(size)
+    keys, text = Keys.by(chance, control & 0x0F), chance.randbytes(size)
     whole = sealed(keys, keys.peer, 5, control, text)
     out = core.plain(len(whole))
     with core.store(keys) as store:
@@ -118,27 +122,30 @@ def _tag(core: Core, chance: Random) -> int:
     return len(whole) + 4
 
 
-def _wrapped(core: Core, chance: Random) -> int:
+def _wrapped(core: Core, chance: Random, suite: int) -> int:
     """A wrapped key among good ones in each lane, and alone; every bit of it."""
-    keys = [Keys.by(chance) for _ in range(LANES)]
-    key = chance.randbytes(16)
-    out, back = core.plain(24), core.plain(16)
+    keys = [Keys.by(chance, suite) for _ in range(LANES)]
+    where, size = places(keys), len(keys[0].kek)
+    key = chance.randbytes(size)
+    out, back = core.plain(size + 8), core.plain(size)
     with core.store(*keys) as store:
         whole = []
-        for n in range(LANES):
-            demand(core.lib.sm_wrap_one(store, n, key, 16, out) == OK, "not wrapped")
-            whole.append(core.take(out, 24))
-        for bit in range(192):
-            lane, change = bit % LANES, bent(whole[bit % LANES], bit // 8, bit % 8)
-            core.put(back, b"\xee" * 16)
-            done = core.lib.sm_unwrap_one(store, lane, change, 24, back)
-            demand(done == -TAG and not any(core.take(back, 16)), f"bit {bit} of a wrapped key changed gave {done}")
-            rows = [Row(n, change if n == lane else whole[n]) for n in range(LANES)]
+        for index in where:
+            demand(core.lib.sm_wrap_one(store, index, key, size, out) == OK, "not wrapped")
+            whole.append(core.take(out, size + 8))
+        bits = 8 * (size + 8)
+        for bit in range(bits):
+            lane = bit % LANES
+            change = bent(whole[lane], bit // 8, bit % 8)
+            core.put(back, b"\xee" * size)
+            done = core.lib.sm_unwrap_one(store, where[lane], change, size + 8, back)
+            demand(done == -TAG and not any(core.take(back, size)), f"bit {bit} of a wrapped key changed gave {done}")
+            rows = [Row(where[n], change if n == lane else whole[n]) for n in range(LANES)]
             answer = run(core, store, "unwrap", rows, manner=MANNERS[bit % 3], chance=chance)
             wanted = [TAG if n == lane else OK for n in range(LANES)]
             demand(answer.statuses == wanted, f"bit {bit} of a wrapped key changed in lane {lane}:", answer.statuses)
-            demand({s[:16] for n, s in enumerate(answer.slots) if n != lane} == {key}, "a neighbour is spoilt")
-    return 2 * 192
+            demand({s[:size] for n, s in enumerate(answer.slots) if n != lane} == {key}, "a neighbour is spoilt")
+    return 2 * bits
 
 
 def _packet(core: Core, chance: Random, size: int) -> int:
