@@ -305,7 +305,8 @@ def run(
     examine: int | None = None,
 ) -> Report:
     """Run a scenario under a seed (None: its own). `journal`: a folder for the cells' parts of a journal. `capture`:
-    the file that `link.tap.finish` will make of the cells' parts of it. `examine`: in every cell have the oracle look at the homes lost for their keys and at so many others, and try it on the machines.
+    the file that `link.tap.finish` will make of the cells' parts of it. `examine`: in every cell have the oracle look
+    at the homes lost for their keys and at so many others, and try it on the machines.
 
     Raises InputError for what only running shows to be wrong, WorkerError when a worker fails."""
     began = monotonic()
