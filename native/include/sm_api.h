@@ -24,7 +24,7 @@ enum sm_status {
 
 /* An integer that moves whenever these declarations or the line's layout do. */
 int sm_interface(void);
-/* Choose how blocks are computed: "" (best for this CPU), "vaes", "avx2", "aesni", "armv8" or "portable". SM_USAGE: not
+/* Choose how blocks are computed: "" (best for this CPU), "vaes", "avx2", "aesni", "aarch64" or "portable". SM_USAGE: not
  * here. */
 int sm_select(const char *name);
 const char *sm_selected(void);

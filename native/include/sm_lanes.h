@@ -35,5 +35,6 @@ enum { SM_LANES_SCRATCH = 3776, SM_LANES_TEXT = 253 * 16 }; /* bytes a group wor
 
 extern const sm_lanes sm_lanes_sse;
 extern const sm_lanes sm_lanes_avx2;
+extern const sm_lanes sm_lanes_vaes;
 
 #endif

@@ -14,10 +14,18 @@
 #include "sm_lanes.h"
 
 #define INLINE static inline __attribute__((always_inline)) TIER
+#define SHARED static __attribute__((noinline)) TIER /* by two calls: a copy each would cost more than it saves */
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
 #else
 #define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+/* Around the rounds: unrolled where that pays, else a loop over what is kept in memory. */
+#ifdef WIDE
+#define PER_LANE UNROLL
+#else
+#define PER_LANE
 #endif
 
 enum { N = SM_LANES, MOST_ROUNDS = 14 };
@@ -240,27 +248,28 @@ INLINE void hash_lane(work *w, int lane)
 }
 
 /* AES over the blocks of eight lanes, and with `hashing` one block of each lane's GHASH beside it. */
-INLINE void stage(work *w, __m128i s[N], int hashing)
+INLINE void stage(work *w, __m128i *s, int hashing)
 {
     const int rounds = w->rounds;
+    __m128i r[N];
     UNROLL
     for (int i = 0; i < N; i++)
-        s[i] = _mm_xor_si128(s[i], w->key[0][i]);
+        r[i] = _mm_xor_si128(s[i], w->key[0][i]);
     for (int round = 1; round <= N; round++) {
         UNROLL
         for (int i = 0; i < N; i++)
-            s[i] = _mm_aesenc_si128(s[i], w->key[round][i]);
+            r[i] = _mm_aesenc_si128(r[i], w->key[round][i]);
         if (hashing)
             hash_lane(w, round - 1);
     }
     for (int round = N + 1; round < rounds; round++) {
         UNROLL
         for (int i = 0; i < N; i++)
-            s[i] = _mm_aesenc_si128(s[i], w->key[round][i]);
+            r[i] = _mm_aesenc_si128(r[i], w->key[round][i]);
     }
     UNROLL
     for (int i = 0; i < N; i++)
-        s[i] = _mm_aesenclast_si128(s[i], w->key[rounds][i]);
+        s[i] = _mm_aesenclast_si128(r[i], w->key[rounds][i]);
 }
 
 static const uint8_t NAME(mask)[32] __attribute__((aligned(32))) = {
@@ -276,7 +285,7 @@ INLINE __m128i first_bytes(unsigned n)
 /* Lay out what each lane hashes before its text, SC | AK, in front of which there is nothing. */
 INLINE void put_fronts(work *w, const sm_lane *const g[N], int control, int long_key)
 {
-    UNROLL
+    PER_LANE
     for (int i = 0; i < N; i++) {
         const sm_line *line = g[i]->line;
         const __m128i ak = _mm_loadu_si128((const __m128i *)line->ak);
@@ -301,22 +310,22 @@ INLINE __m128i counter_block(const sm_lane *lane, const uint8_t *title)
 }
 
 /* The keys of a group; H in w->h, nothing hashed yet. */
-INLINE void begin(work *w, const sm_lane *const g[N], int control, int long_key)
+SHARED void NAME(begin)(work *w, const sm_lane *const g[N], int control, int long_key)
 {
     const uint8_t *raw[N], *more[N];
     __m128i s[N];
-    UNROLL
+    PER_LANE
     for (int i = 0; i < N; i++) {
         raw[i] = g[i]->line->ek;
         more[i] = g[i]->line[long_key].ek;
     }
     expand(w, raw, more, long_key);
     put_fronts(w, g, control, long_key);
-    UNROLL
+    PER_LANE
     for (int i = 0; i < N; i++)
         s[i] = _mm_setzero_si128();
     stage(w, s, 0);
-    UNROLL
+    PER_LANE
     for (int i = 0; i < N; i++) {
         w->h[i] = hash_key(s[i]);
         w->y[i] = _mm_setzero_si128();
@@ -325,33 +334,32 @@ INLINE void begin(work *w, const sm_lane *const g[N], int control, int long_key)
 
 INLINE void hash_all(work *w)
 {
-    UNROLL
     for (int i = 0; i < N; i++)
         hash_lane(w, i);
 }
 
-TIER static __attribute__((noinline)) void NAME(gcm)(const sm_lane *const g[N], work *w, uint8_t *good, int opening, int long_key)
+SHARED void NAME(gcm)(const sm_lane *const g[N], work *w, uint8_t *good, int opening, int long_key)
 {
     const int items = 2 + long_key;
     __m128i s[N];
     unsigned blocks[N], most = 0;
     int wait[N];
-    UNROLL
+    PER_LANE
     for (int i = 0; i < N; i++) {
         blocks[i] = (g[i]->length + 15) / 16;
         most = blocks[i] > most ? blocks[i] : most;
     }
-    begin(w, g, 0x30, long_key);
-    UNROLL
+    NAME(begin)(w, g, 0x30, long_key);
+    PER_LANE
     for (int i = 0; i < N; i++)
         wait[i] = (int)(most - blocks[i]);
     if (long_key) {
-        UNROLL
+        PER_LANE
         for (int i = 0; i < N; i++)
             w->pend[i] = front(w, i, -wait[i]);
         hash_all(w);
     }
-    UNROLL
+    PER_LANE
     for (int i = 0; i < N; i++) {
         w->pend[i] = front(w, i, items - 2 - wait[i]);
         const __m128i iv = counter_block(g[i], opening ? g[i]->line->peer : g[i]->line->title);
@@ -365,20 +373,20 @@ TIER static __attribute__((noinline)) void NAME(gcm)(const sm_lane *const g[N], 
         }
     }
     stage(w, s, 1);
-    UNROLL
+    PER_LANE
     for (int i = 0; i < N; i++) {
         w->hide[i] = s[i];
         w->pend[i] = front(w, i, items - 1 - wait[i]);
     }
     const __m128i one = _mm_set_epi32(1 << 24, 0, 0, 0); /* at most 253 blocks, so nothing is carried */
     for (int t = 0; t < (int)most; t++) {
-        UNROLL
+        PER_LANE
         for (int i = 0; i < N; i++) {
             s[i] = w->counter[i];
             w->counter[i] = _mm_add_epi32(s[i], one);
         }
         stage(w, s, 1);
-        UNROLL
+        PER_LANE
         for (int i = 0; i < N; i++) {
             const int at = t - wait[i];
             if (at < 0) {
@@ -394,12 +402,12 @@ TIER static __attribute__((noinline)) void NAME(gcm)(const sm_lane *const g[N], 
         }
     }
     hash_all(w);
-    UNROLL
+    PER_LANE
     for (int i = 0; i < N; i++) {
         w->pend[i] = _mm_set_epi64x((1 + 16 * (1 + long_key)) * 8, (long long)g[i]->length * 8);
         hash_lane(w, i);
     }
-    UNROLL
+    PER_LANE
     for (int i = 0; i < N; i++) {
         const __m128i tag = _mm_and_si128(_mm_xor_si128(swapped(w->y[i]), w->hide[i]), first_bytes(12));
         if (!opening) {
@@ -441,8 +449,8 @@ TIER static void NAME(gmac)(const sm_lane *const g[N], int long_key, void *scrat
     const unsigned before = 1 + 16 * (1 + (unsigned)long_key);
     __m128i s[N];
     int blocks[N], most = 0;
-    begin(w, g, 0x10, long_key);
-    UNROLL
+    NAME(begin)(w, g, 0x10, long_key);
+    PER_LANE
     for (int i = 0; i < N; i++) {
         blocks[i] = (int)((before + g[i]->length + 15) / 16);
         most = blocks[i] > most ? blocks[i] : most;
@@ -466,7 +474,7 @@ TIER static void NAME(gmac)(const sm_lane *const g[N], int long_key, void *scrat
 }
 
 /* The schedules of eight KEKs, and the halves of the eight keys behind `skip` bytes, as many as a KEK has. */
-INLINE int begin_keys(work *w, const uint8_t *const kek[N], const uint8_t *const key[N], int skip, int long_key)
+SHARED int NAME(begin_keys)(work *w, const uint8_t *const kek[N], const uint8_t *const key[N], int skip, int long_key)
 {
     const int halves = long_key ? 4 : 2;
     const uint8_t *more[N];
@@ -485,19 +493,19 @@ TIER static void NAME(wrap)(const uint8_t *const kek[N], const uint8_t *const ke
                             int long_key, void *scratch)
 {
     work *w = scratch;
-    const int halves = begin_keys(w, kek, key, 0, long_key);
+    const int halves = NAME(begin_keys)(w, kek, key, 0, long_key);
     __m128i s[N];
     int half = 0;
-    UNROLL
+    PER_LANE
     for (int i = 0; i < N; i++)
         s[i] = _mm_set1_epi64x((long long)0xA6A6A6A6A6A6A6A6ULL);
     for (int step = 1; step <= 6 * halves; step++) {
         const __m128i count = _mm_set_epi64x(0, (long long)__builtin_bswap64((uint64_t)step));
-        UNROLL
+        PER_LANE
         for (int i = 0; i < N; i++)
             s[i] = _mm_unpacklo_epi64(s[i], w->half[half][i]);
         stage(w, s, 0);
-        UNROLL
+        PER_LANE
         for (int i = 0; i < N; i++) {
             w->half[half][i] = _mm_unpackhi_epi64(s[i], s[i]);
             s[i] = _mm_xor_si128(s[i], count);
@@ -511,44 +519,45 @@ TIER static void NAME(wrap)(const uint8_t *const kek[N], const uint8_t *const ke
     }
 }
 
-INLINE void unstage(work *w, __m128i s[N])
+INLINE void unstage(work *w, __m128i *s)
 {
     const int rounds = w->rounds;
+    __m128i r[N];
     UNROLL
     for (int i = 0; i < N; i++)
-        s[i] = _mm_xor_si128(s[i], w->key[rounds][i]);
+        r[i] = _mm_xor_si128(s[i], w->key[rounds][i]);
     for (int round = rounds - 1; round > 0; round--) {
         UNROLL
         for (int i = 0; i < N; i++)
-            s[i] = _mm_aesdec_si128(s[i], w->key[round][i]);
+            r[i] = _mm_aesdec_si128(r[i], w->key[round][i]);
     }
     UNROLL
     for (int i = 0; i < N; i++)
-        s[i] = _mm_aesdeclast_si128(s[i], w->key[0][i]);
+        s[i] = _mm_aesdeclast_si128(r[i], w->key[0][i]);
 }
 
 TIER static void NAME(unwrap)(const uint8_t *const kek[N], const uint8_t *const wrapped[N], uint8_t *const out[N],
                               int long_key, uint8_t good[N], void *scratch)
 {
     work *w = scratch;
-    const int halves = begin_keys(w, kek, wrapped, 8, long_key);
+    const int halves = NAME(begin_keys)(w, kek, wrapped, 8, long_key);
     __m128i s[N];
     int half = halves - 1;
     for (int round = 1; round < w->rounds; round++) {
-        UNROLL
+        PER_LANE
         for (int i = 0; i < N; i++)
             w->key[round][i] = _mm_aesimc_si128(w->key[round][i]);
     }
-    UNROLL
+    PER_LANE
     for (int i = 0; i < N; i++)
         s[i] = _mm_loadl_epi64((const __m128i *)wrapped[i]);
     for (int step = 6 * halves; step > 0; step--) {
         const __m128i count = _mm_set_epi64x(0, (long long)__builtin_bswap64((uint64_t)step));
-        UNROLL
+        PER_LANE
         for (int i = 0; i < N; i++)
             s[i] = _mm_unpacklo_epi64(_mm_xor_si128(s[i], count), w->half[half][i]);
         unstage(w, s);
-        UNROLL
+        PER_LANE
         for (int i = 0; i < N; i++)
             w->half[half][i] = _mm_unpackhi_epi64(s[i], s[i]);
         half = half == 0 ? halves - 1 : half - 1;

@@ -45,8 +45,9 @@ typedef struct {
 } sm_tier;
 
 extern const sm_tier sm_tier_portable;
-extern const sm_tier sm_tier_aesni; /* these two are present on x86-64 only */
+extern const sm_tier sm_tier_aesni; /* these three are present on x86-64 only */
 extern const sm_tier sm_tier_avx2;
+extern const sm_tier sm_tier_vaes;
 
 /* The tier new work is given to. */
 const sm_tier *sm_tier_now(void);

@@ -2,6 +2,9 @@
 #include "sm_tier.h"
 
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "sm_api.h"
 #include "sm_lanes.h"
@@ -26,6 +29,7 @@ const sm_tier sm_tier_portable = {
 
 const sm_tier sm_tier_aesni = {.name = "aesni", WITH_AESNI, .lanes = &sm_lanes_sse};
 const sm_tier sm_tier_avx2 = {.name = "avx2", WITH_AESNI, .lanes = &sm_lanes_avx2};
+const sm_tier sm_tier_vaes = {.name = "vaes", WITH_AESNI, .lanes = &sm_lanes_vaes};
 
 static int has_aesni(void)
 {
@@ -37,7 +41,33 @@ static int has_avx2(void)
 {
     return has_aesni() && __builtin_cpu_supports("avx2");
 }
+
+static int has_vaes(void)
+{
+    unsigned a, b, c = 0, d;
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_VAES) && (c & bit_VPCLMULQDQ);
+}
 #endif
+
+static int has_portable(void)
+{
+    return 1;
+}
+
+/* Best first. */
+static const struct {
+    const sm_tier *tier;
+    int (*here)(void);
+} tiers[] = {
+#if defined(__x86_64__)
+    {&sm_tier_vaes, has_vaes},
+    {&sm_tier_avx2, has_avx2},
+    {&sm_tier_aesni, has_aesni},
+#endif
+    {&sm_tier_portable, has_portable},
+};
 
 static const sm_tier *chosen = &sm_tier_portable;
 
@@ -48,19 +78,11 @@ const sm_tier *sm_tier_now(void)
 
 int sm_select(const char *name)
 {
-#if defined(__x86_64__)
-    if ((*name == '\0' || strcmp(name, sm_tier_avx2.name) == 0) && has_avx2()) {
-        chosen = &sm_tier_avx2;
-        return SM_OK;
-    }
-    if ((*name == '\0' || strcmp(name, sm_tier_aesni.name) == 0) && has_aesni()) {
-        chosen = &sm_tier_aesni;
-        return SM_OK;
-    }
-#endif
-    if (*name == '\0' || strcmp(name, sm_tier_portable.name) == 0) {
-        chosen = &sm_tier_portable;
-        return SM_OK;
+    for (size_t i = 0; i < sizeof tiers / sizeof tiers[0]; i++) {
+        if ((*name == '\0' || strcmp(name, tiers[i].tier->name) == 0) && tiers[i].here()) {
+            chosen = tiers[i].tier;
+            return SM_OK;
+        }
     }
     return SM_USAGE;
 }

@@ -1,6 +1,7 @@
 """Every crypto test runs on every core this machine has: each tier of the compiled one, and `cryptography`."""
 
 import os
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,7 +13,8 @@ import pytest
 from emulator.crypto.choice import native_fault
 from emulator.errors import InputError
 
-CORES = ("avx2", "aesni", "portable", "cryptography")
+TIERS = ("aarch64",) if platform.machine() == "aarch64" else ("vaes", "avx2", "aesni")
+CORES = (*TIERS, "portable", "cryptography")
 
 
 @dataclass(frozen=True)
