@@ -28,7 +28,18 @@ DOZE: Final = HOUR
 NEAR: Final = True
 FAR: Final = False
 
-Event: TypeAlias = tuple[Instant, int, int, Any, int, Any, list[int] | None]
+
+class _Slot:
+    """What an installation has in the queue: how many events are `pending`, and the `number` of its last one."""
+
+    __slots__ = ("number", "pending")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.pending = 0
+
+
+Event: TypeAlias = tuple[Instant, int, int, Any, int, Any, _Slot | None]
 """(due, installation, number, wire or None, stage or party, payload, slot): what the heap holds. No two are equal in
 their first three fields, so the rest is never compared, and ties at one instant break the same way on every machine.
 The slot is None for a far wake, which may find another one; all else keeps its slot alive."""
@@ -78,10 +89,6 @@ class Wiring(Protocol):
     def wires(self) -> Mapping[tuple[int, Port], Wire]: ...
 
 
-_PENDING: Final = 0
-_NUMBER: Final = 1
-
-
 class Agenda(Protocol):
     """What happens in a cell without any machine having asked for it. It holds no event in the queue: only what comes
     next is asked for, so homes that are asleep cost nothing."""
@@ -109,7 +116,7 @@ class World:
         self._roster = roster
         self._wiring = wiring
         self._heap: list[Event] = []
-        self._slots: dict[int, list[int]] = {}
+        self._slots: dict[int, _Slot] = {}
         self.journal = journal
         self.now = now
         self.events = 0
@@ -150,7 +157,7 @@ class World:
     def under_way(self, installation: int) -> int:
         """How much is under way for an installation: frames on wires and near wakes."""
         slot = self._slots.get(installation)
-        return 0 if slot is None else slot[_PENDING]
+        return 0 if slot is None else slot.pending
 
     def run_until(self, end: Instant) -> None:
         """Carry out everything due up to and including `end`; then it is `end`."""
@@ -163,40 +170,53 @@ class World:
 
     def _run_until(self, end: Instant) -> None:
         heap, slots, machine, up = self._heap, self._slots, self._roster.machine, self._roster.up
+        carry_out = self._carry_out
         events = 0
-        while heap and heap[0][0] <= end:
-            due, installation, _, wire, stage, payload, slot = heappop(heap)
+        while heap:
+            event = heappop(heap)
+            due, installation, _, wire, stage, payload, slot = event
+            if due > end:
+                heappush(heap, event)
+                break
             self.now = due
             events += 1
             if slot is None:
                 slot = slots.get(installation)
                 if slot is None:  # a far wake finds nobody up
-                    slot = slots[installation] = [0, due]
+                    slot = slots[installation] = _Slot(due)
             if wire is None:
                 if payload is NEAR:
-                    slot[_PENDING] -= 1
-                self._carry_out(slot, installation, stage, machine(installation, stage).wake(due))
+                    slot.pending -= 1
+                effects = machine(installation, stage).wake(due)
+                if effects:
+                    carry_out(slot, installation, stage, effects)
+            elif stage < wire.stages:
+                number = slot.number + 1
+                pending = slot.pending - 1
+                for delay, carried in wire.carry(stage, installation, payload, due, number):
+                    pending += 1
+                    number += 1
+                    heappush(heap, (due + delay, installation, number, wire, stage + 1, carried, slot))
+                slot.number = number
+                slot.pending = pending
             else:
-                slot[_PENDING] -= 1
-                if stage < wire.stages:
-                    number = slot[_NUMBER] = slot[_NUMBER] + 1
-                    for delay, carried in wire.carry(stage, installation, payload, due, number):
-                        slot[_PENDING] += 1
-                        number = slot[_NUMBER] = slot[_NUMBER] + 1
-                        heappush(heap, (due + delay, installation, number, wire, stage + 1, carried, slot))
-                else:
-                    hears = wire.hears
-                    arrival = wire.arrive(installation, payload, due) if hears is None else (*hears, payload)
-                    if arrival is not None:
-                        party, port, frame = arrival
-                        home = up.get(installation)
-                        heard_by = None if home is None else home.get(party)
-                        if heard_by is None:
-                            heard_by = machine(installation, party)
-                        effects = heard_by.receive(port, frame, due)
-                        if effects:
-                            self._carry_out(slot, installation, party, effects)
-            if not slot[_PENDING]:
+                slot.pending -= 1
+                hears = wire.hears
+                if hears is not None:
+                    party, port = hears
+                    try:
+                        heard_by = up[installation][party]
+                    except KeyError:
+                        heard_by = machine(installation, party)
+                    effects = heard_by.receive(port, payload, due)
+                    if effects:
+                        carry_out(slot, installation, party, effects)
+                elif (arrival := wire.arrive(installation, payload, due)) is not None:
+                    party, port, frame = arrival
+                    effects = machine(installation, party).receive(port, frame, due)
+                    if effects:
+                        carry_out(slot, installation, party, effects)
+            if not slot.pending:
                 del slots[installation]
                 self._roster.sleep(installation)
         self.events += events
@@ -204,31 +224,32 @@ class World:
 
     def _from_outside(self, installation: int, party: int, effects: Effects) -> None:
         """Carry out what did not come of an event; it may be all that is under way for an installation."""
-        slot = self._slots.get(installation) or [0, self.now]
+        slot = self._slots.get(installation) or _Slot(self.now)
         self._carry_out(slot, installation, party, effects)
-        if slot[_PENDING]:
+        if slot.pending:
             self._slots[installation] = slot
 
-    def _carry_out(self, slot: list[int], installation: int, party: int, effects: Effects) -> None:
+    def _carry_out(self, slot: _Slot, installation: int, party: int, effects: Effects) -> None:
         now, heap = self.now, self._heap
         for effect in effects:
             kind = type(effect)
-            if kind is Note:
-                self.journal.note(now, installation, party, effect)  # type: ignore[arg-type]
-                continue
-            number = slot[_NUMBER] = slot[_NUMBER] + 1
             if kind is Send:
+                number = slot.number + 1
                 wire = self._wiring.wires[party, effect.port]  # type: ignore[union-attr]
                 for delay, carried in wire.carry(0, installation, effect.frame, now, number):  # type: ignore[union-attr]
-                    slot[_PENDING] += 1
-                    number = slot[_NUMBER] = slot[_NUMBER] + 1
+                    slot.pending += 1
+                    number += 1
                     heappush(heap, (now + delay, installation, number, wire, 1, carried, slot))
+                slot.number = number
+            elif kind is Note:
+                self.journal.note(now, installation, party, effect)  # type: ignore[arg-type]
             else:
+                number = slot.number = slot.number + 1
                 at: Instant = effect.at  # type: ignore[union-attr]
                 if at < now:
                     at = now
                 if at <= now + DOZE:
-                    slot[_PENDING] += 1
+                    slot.pending += 1
                     heappush(heap, (at, installation, number, None, party, NEAR, slot))
                 else:
                     heappush(heap, (at, installation, number, None, party, FAR, None))
