@@ -24,40 +24,41 @@ _BODY: Final = struct.Struct(">BI")
 def parse(data: bytes) -> Ciphered:
     try:
         tag, length, security_control, counter = _SHORT.unpack_from(data)
-        if length < 0x80:
-            start = 7
-            if length != len(data) - 2:
-                raise Refusal("the length is not the length", 1)
-        else:
-            length, at = long_length(data, 1)
-            if length != len(data) - at or length > MAX_APDU:
-                raise Refusal("the length is not the length", 1)
-            security_control, counter = _BODY.unpack_from(data, at)
-            start = at + 5
+        if length >= 0x80:
+            return _parse_long(data, tag)
+        if length != len(data) - 2:
+            raise Refusal("the length is not the length", 1)
         if tag not in TAGS:
             raise Refusal(f"{tag:02X} is no tag of a ciphered APDU", 0)
-        if len(data) > MAX_APDU:
-            raise Refusal(f"oversized: {len(data)} bytes, at most {MAX_APDU}", MAX_APDU)
     except PARSE_ERRORS as error:
         raise refused("glo", data, error) from error
-    return Ciphered(tag, security_control, counter, data[start:])
+    return Ciphered(tag, security_control, counter, data[7:])
+
+
+def _parse_long(data: bytes, tag: int) -> Ciphered:
+    """An APDU whose length field has more than one byte."""
+    length, at = long_length(data, 1)
+    if length != len(data) - at or length > MAX_APDU:
+        raise Refusal("the length is not the length", 1)
+    security_control, counter = _BODY.unpack_from(data, at)
+    if tag not in TAGS:
+        raise Refusal(f"{tag:02X} is no tag of a ciphered APDU", 0)
+    if len(data) > MAX_APDU:
+        raise Refusal(f"oversized: {len(data)} bytes, at most {MAX_APDU}", MAX_APDU)
+    return Ciphered(tag, security_control, counter, data[at + 5 :])
 
 
 def build(value: Ciphered) -> bytes:
     try:
-        if type(value) is not Ciphered or value.tag not in TAGS:
+        tag = value.tag
+        if type(value) is not Ciphered or tag not in TAGS:
             raise Refusal("not a ciphered APDU")
         text = value.text
         length = len(text) + 5
         if length < 0x80:
-            data = _SHORT.pack(value.tag, length, value.security_control, value.invocation_counter) + text
-        else:
-            data = (
-                bytes((value.tag,))
-                + length_bytes(length)
-                + _BODY.pack(value.security_control, value.invocation_counter)
-                + text
-            )
+            return _SHORT.pack(tag, length, value.security_control, value.invocation_counter) + text
+        body = _BODY.pack(value.security_control, value.invocation_counter)
+        data = bytes((tag,)) + length_bytes(length) + body + text
         if len(data) > MAX_APDU:
             raise Refusal(f"oversized: {len(data)} bytes, at most {MAX_APDU}")
     except BUILD_ERRORS as error:
