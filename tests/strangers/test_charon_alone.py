@@ -1,5 +1,8 @@
 """The kit judged by itself: two charons bring up a tunnel under our eyes, and our codecs and core read all of it."""
 
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -152,7 +155,8 @@ def test_a_cable_needs_no_one_to_carry(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_peer_that_dies_costs_six_seconds(tmp_path: Path) -> None:
-    """Dead-peer detection after 1 s, five tries of 1 s: users miss 5 to 6 s, and a bit for the new set-up."""
+    """Dead-peer detection after 1 s, five tries of 1 s: users miss 5 to 6 s, up to one more as charon reckons silence in
+    whole seconds (see test_live_charon), and a bit for the new set-up."""
     patience = "retransmit_timeout = 1.0\nretransmit_base = 1\nretransmit_tries = 4"
     with pair_in(tmp_path, settings=patience, ike="dpd_delay = 1s", child="dpd_action = restart") as pair:
         one, other = pair.charons
@@ -163,4 +167,14 @@ def test_a_peer_that_dies_costs_six_seconds(tmp_path: Path) -> None:
         other.start()
         while pair.places[0].run(f"ping -q -c 1 -W 0.05 -I {INNER[0]} {INNER[1]}", check=False).returncode:
             assert time.monotonic() < died + 20, one.log()[-3000:]
-        assert 4.9 < time.monotonic() - died < 7.0
+        assert 4.7 < time.monotonic() - died < 7.3
+
+
+def test_the_yardstick_of_the_benchmarks_pushes_packets_through_two_of_them() -> None:
+    """`bench/userland_esp.py` by itself: whatever it offers arrives, and charons' CPU was used for it."""
+    script = Path(__file__).parents[2] / "bench" / "userland_esp.py"
+    done = subprocess.run([sys.executable, script, "--seconds", "0.5"], capture_output=True, text=True, timeout=120)
+    assert not done.returncode, done.stderr
+    arrived, offered = re.findall(r"^(\d+) of (\d+) packets", done.stdout)[0]
+    assert int(arrived) == int(offered) > 1_000
+    assert int(re.findall(r"([\d,]+) packets a second of one core", done.stdout)[0].replace(",", "")) > 1_000

@@ -24,7 +24,7 @@ from emulator.crypto.certificates import authorities, credentials
 from emulator.crypto.esp_sa import Sa
 from emulator.errors import EmulatorError
 from emulator.kernel.effects import Note
-from emulator.link.ike.effects import Address, ChildDown, ChildUp, IkeDown, IkeUp, Transmit
+from emulator.link.ike.effects import Address, ChildDown, ChildUp, IkeDown, IkeUp, PathChanged, Transmit
 from emulator.link.ike.keylog import KeyLog
 from emulator.link.ike.peer import IkePeer
 from emulator.link.ike.settings import Child, Connection, Identity, Limits, Secret, Timers, Trust, network
@@ -35,6 +35,7 @@ OURS, THEIRS = "192.0.2.1", "192.0.2.2"
 US, THEM = int(IPv4Address(OURS)), int(IPv4Address(THEIRS))
 INNER = "10.2.0.1"
 BEYOND = "10.1.0.77"
+ELSEWHERE = "192.0.2.3"
 CALM = Timers(dpd_delay=0, rekey_child=0, rekey_ike=0, tries=8)
 
 
@@ -169,6 +170,7 @@ def meeting(
     limits: Limits | None = None,
     files: dict[str, bytes] | None = None,
     keylog: KeyLog | None = None,
+    local: str = THEIRS,
     **words: Any,
 ) -> Iterator[Meeting]:
     with Lab(folder) as lab:
@@ -179,7 +181,7 @@ def meeting(
             "emulator", [connection or ours()], b"against charon", Address(US, 500), limits=limits, keylog=keylog
         )
         gateway = Gateway(peer, Udp(wire))
-        charon = Charon(place, swanctl(THEIRS, OURS, **words), settings=settings, files=files)
+        charon = Charon(place, swanctl(local, OURS, **words), settings=settings, files=files)
         try:
             yield Meeting(place, charon, gateway)
         finally:
@@ -380,6 +382,39 @@ def test_a_gateway_that_moved_is_followed(tmp_path: Path) -> None:
             time.sleep(0.05)
         met.ping()
         assert not met.ours.of(IkeDown)
+
+
+def test_a_charon_that_moved_is_followed(tmp_path: Path) -> None:
+    """MOBIKE: charon loses its address and has another; it says so, and our next packets go there."""
+    with meeting(tmp_path, local="%any") as met:
+        begin(met, "charon")
+        met.ping()
+        met.place.ip(
+            f"addr del {THEIRS}/24 dev wire", f"addr add {ELSEWHERE}/24 dev wire", "route replace default dev wire"
+        )
+        moved = met.ours.wait(PathChanged)
+        assert moved.remote.ip == int(IPv4Address(ELSEWHERE))
+        met.ping()
+        assert not met.ours.of(IkeDown)
+
+
+@WAYS
+def test_each_may_ask_whether_the_other_lives(tmp_path: Path, begins: str) -> None:
+    """Dead-peer detection, from one end at a time; the tunnel stands, and a ping needs no new one."""
+    patient, curious = CALM, Timers(dpd_delay=300_000, rekey_child=0, rekey_ike=0, tries=8)
+    asks = begins == "charon"
+    timers, ike = (patient, "dpd_delay = 1s") if asks else (curious, "dpd_delay = 0s")
+    with meeting(tmp_path, ours(timers=timers), ike=ike) as met:
+        begin(met, begins)
+        if asks:
+            met.charon.wait("sending DPD request")
+            met.charon.wait(r"parsed INFORMATIONAL response \d+ \[ \]")
+        else:
+            met.charon.wait(r"parsed INFORMATIONAL request \d+ \[ \]", times=2)
+            assert "sending DPD request" not in met.charon.log()
+        met.ping()
+        assert len(met.ours.of(ChildUp)) == 1
+        assert met.charon.sas()["link"]["state"] == "ESTABLISHED"
 
 
 @pytest.mark.slow
