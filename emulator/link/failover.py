@@ -7,8 +7,13 @@ renewal of keys, a switch of a direction from one carrier to another, a gateway'
 
 Policies, all of them data (`Kind.standby`, `LinkProfile`):
 
-* *One link.* Its outages and its gateways' deaths are the service's. A death lasts as long as the other end needs to
-  notice it and to set the tunnel up again: with the shipped timers 5 to 6 s and the set-up (`tunnel_control`).
+* *One link.* Its outages and its gateways' deaths are the service's. A planned outage is exactly six seconds. A death
+  lasts as long as the other end needs to notice it and to set the tunnel up again. "Five to six seconds" counts the
+  noticing, as that is what the timers decide: what is left of `dpd_delay` (up to 1 s), and five times 1 s in which a
+  question is not answered. It is 5 to 6 s from the death to the tunnel being given up, less or more by one trip at
+  most (a question that was under way when the peer died, or an answer). The set-up comes beside it and depends on
+  the way and not on the timers: two exchanges, four trips, 80 ms on the shipped link; nothing on strongSwan's bench,
+  where 5.69 to 5.84 s were measured from end to end. Both figures stand in `status`: given up, carries again.
 * *Standby.* Traffic is moved away ahead of a planned outage (make before break, nothing lost), and after any other
   failure as soon as it is noticed: lost is what was sent until then. It goes back once the first path is whole.
 * *Cut-over on a date*: from an instant on another carrier, for good; made before broken unless the profile says else.

@@ -99,6 +99,33 @@ def test_a_dead_gateway_is_an_outage_of_five_to_six_seconds_and_a_set_up(phase_m
         assert outage - STEP <= carried.gap(direction) <= outage + 2 * STEP
 
 
+def noticed(dies: int, heard: int | None, profile: LinkProfile = QUIET) -> int:
+    """How long after the operator's gateway has died the other one gives it up. `heard`: when a last packet of its
+    arrives; None: there never was one. Asserts what a set-up takes."""
+    chain = Chain("ipsec", 0, 1, replace(profile, peer_deaths=(PeerDeath(dies),)))
+    if heard is not None:
+        assert chain.offer_up(3, HEAD_END, 4059, 4059, b"", heard - profile.propagation_us, 0)
+    told = {one["what"]: one["at"] for one in chain.status(NOON + HOUR)["told"]}
+    assert told["ipsec carries again"] - told["ipsec is given up"] == 4 * profile.propagation_us
+    return int(told["ipsec is given up"] - dies)
+
+
+def test_a_death_is_noticed_after_five_to_six_seconds_whenever_it_comes() -> None:
+    """The shipped profile, at every phase, over a silent tunnel and busy ones: 5 to 6 s, give or take the one trip that
+    a question or an answer is under way; both ends of that are met to the microsecond. The set-up is four trips."""
+    found = [noticed(NOON + phase, None) for phase in range(0, 1040 * MILLISECOND, 13 * MILLISECOND)]
+    for ago in (1, 7 * MILLISECOND, 400 * MILLISECOND, 999 * MILLISECOND):
+        times = [NOON + phase for phase in range(0, SECOND, 37 * MILLISECOND)]
+        found += [noticed(dies, dies - ago) for dies in times]
+    assert all(5 * SECOND - TRIP <= one <= 6 * SECOND + TRIP for one in found)
+    heard = NOON + SECOND  # a second, by the clock too, so that the next question is exactly one later
+    question = heard + SECOND
+    assert noticed(question, heard) == 5 * SECOND
+    assert noticed(question + TRIP, heard) == 5 * SECOND - TRIP, "it reaches nobody"
+    assert noticed(question + TRIP + 1, heard) == 6 * SECOND + TRIP - 1, "it is answered, and that is the last word"
+    assert noticed(heard + 1, heard) == 6 * SECOND - 1
+
+
 def test_on_a_short_way_the_whole_outage_is_within_five_to_six_seconds() -> None:
     """With gateways a tenth of a millisecond apart, as strongSwan's were when measured (5.69 to 5.84 s), at every
     instant of a silent second and of a busy one."""
