@@ -155,8 +155,8 @@ def test_a_cable_needs_no_one_to_carry(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_peer_that_dies_costs_six_seconds(tmp_path: Path) -> None:
-    """Dead-peer detection after 1 s, five tries of 1 s: users miss 5 to 6 s, up to one more as charon reckons silence in
-    whole seconds (see test_live_charon), and a bit for the new set-up."""
+    """Dead-peer detection after 1 s, five tries of 1 s: users miss 5 to 6 s, up to one more as charon reckons silence
+    in whole seconds (see test_live_charon), and a bit for the new set-up."""
     patience = "retransmit_timeout = 1.0\nretransmit_base = 1\nretransmit_tries = 4"
     with pair_in(tmp_path, settings=patience, ike="dpd_delay = 1s", child="dpd_action = restart") as pair:
         one, other = pair.charons
