@@ -36,6 +36,9 @@ PASSES: Final = 5
 else the machine does for a second then falls on a fifth of a figure's rounds."""
 FEWEST: Final = 3
 """So many rounds at least must have had two cores, or nothing is said of threads."""
+ENOUGH: Final = 15
+PATIENCE, SHORT_PATIENCE = 10.0, 1.0
+"""Seconds after the rounds in which a machine full of others may still give two cores at once, so many times."""
 _PYTHON_TURNS: Final = 5_000
 _STEADY: Final = ("integer_ns", "aesenc_ns")
 """Kernels that tell whether somebody else has the other half of the core; a line of memory varies by itself."""
@@ -235,6 +238,9 @@ def measure(
             samples.add({_python_case(way): value for way, value in python.one_round().items()})
             samples.threads.append(python.threads())
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    until = time.perf_counter() + (SHORT_PATIENCE if quick else PATIENCE)
+    while sum(each.busy for each in samples.threads) < ENOUGH and time.perf_counter() < until:
+        samples.threads.append(python.threads())
     python.close()
     versions: dict[str, str | None] = {"openssl": None, "openssl35": None, "ipsec_mb": None}
     if driver is not None and many is not None:

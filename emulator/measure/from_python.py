@@ -27,7 +27,7 @@ SIZE: Final = 64
 SLOW_MESSAGES: Final = 1024
 """Messages of a sample for the ways that cost microseconds each."""
 BUSY: Final = 0.9
-"""A thread that got less of a processor than this while it worked is no measure of threads."""
+"""Threads that got less of a processor each than this, from the first start to the last end, are no measure of them."""
 _BATCHES: Final = 16 if backend() == "native" else 1
 _METER, _CLIENT = b"BENCHMET", b"BENCHCLI"
 
@@ -190,7 +190,7 @@ class PythonCases:
         return made
 
     def _at_once(self, pairs: tuple[tuple[ContextStore, BatchBuffers], ...]) -> tuple[float, float]:
-        """(seconds from the common start to the last end, the least share of a processor a thread got)."""
+        """(seconds from the first start to the last end, the share of as many processors that was had in them)."""
         barrier = threading.Barrier(len(pairs))
         spans: list[tuple[float, float, float]] = []
 
@@ -209,7 +209,7 @@ class PythonCases:
         for worker in workers:
             worker.join()
         wall = max(end for _, end, _ in spans) - min(begin for begin, _, _ in spans)
-        return wall, min(cpu / max(end - begin, 1e-9) for begin, end, cpu in spans)
+        return wall, sum(cpu for _, _, cpu in spans) / (len(spans) * wall)
 
     def close(self) -> None:
         """Wipe both stores."""
