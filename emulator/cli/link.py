@@ -31,6 +31,9 @@ _SERVER = (
 )
 
 
+_LATER: Final = "So many virtual seconds from now.  [default: at once]"
+
+
 @click.group(short_help="the core link: what a real gateway loads; status, fail, heal, kill, cutover")
 def command() -> None:
     """The core link of a running server, and the configuration of the real gateway at its other end."""
@@ -39,9 +42,8 @@ def command() -> None:
 def _asked(name: str, kind: type[Command], parameters: list[click.Parameter], about: str) -> None:
     def callback(url: str | None, token: str | None, token_file: Path | None, **given: Any) -> None:
         context = {"url": url, "token": token, "token_file": token_file, "wait": None}
-        said = {field: None if value is None else json.dumps(value) for field, value in given.items()}
-        if "kind" in given:
-            said["kind"] = given["kind"]
+        said: dict[str, str | None]
+        said = {field: value if isinstance(value, str) else json.dumps(value) for field, value in given.items()}
         _carry_out(context, kind, names.path(kind), said)
 
     made = click.Command(name, callback=callback, params=parameters, help=about, short_help=about)
@@ -61,14 +63,22 @@ _asked("heal", HealLink, [], "End every failure of the link that was asked for."
 _asked(
     "kill",
     KillGateway,
-    [click.Option(["--seconds"], type=click.FloatRange(0), default=2.0, show_default=True)],
-    "Have the IPsec gateway die with all it knew, and be back after so many seconds: its peers have to find out.",
+    [
+        click.Option(["--seconds"], type=click.FloatRange(0), default=2.0, show_default=True),
+        click.Option(["--after", "after_s"], type=click.FloatRange(0), default=0.0, help=_LATER),
+        click.Option(["--end"], type=click.Choice(["operator", "data-centre"]), default="operator", show_default=True),
+    ],
+    "Have an IPsec gateway die with all it knew, and be back after so many seconds: its peers have to find out.",
 )
 _asked(
     "cutover",
     CutOver,
-    [click.Argument(["kind"], default="mpls")],
-    "Have everything cross another kind of link from now on, and nothing be lost.",
+    [
+        click.Argument(["kind"], default="mpls"),
+        click.Option(["--after", "after_s"], type=click.FloatRange(0), default=0.0, help=_LATER),
+        click.Option(["--black", "black_s"], type=click.FloatRange(0), default=0.0, help="Break before make."),
+    ],
+    "Have everything cross another kind of link, and nothing be lost.",
 )
 
 

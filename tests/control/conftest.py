@@ -1,6 +1,8 @@
 """A desk over a live estate whose clock stands: time passes only where a command needs it."""
 
-from collections.abc import Callable
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +11,16 @@ import pytest
 from emulator.commands import Command
 from emulator.control.desk import Desk
 from emulator.control.dispatch import Order, carry_out
+from emulator.control.driver import Driver
+from emulator.control.mqtt import Bus
+from emulator.control.mqtt_address import BusOptions, address_of
 from emulator.control.tasks import Task
 from emulator.fleet.estate import open_estate
 from emulator.fleet.store import open_state
 from emulator.kernel.machine import Party
+from emulator.shell.gate import Log
 from emulator.shell.live import LiveEstate
+from emulator.shell.serving import Options, Serving
 
 
 class StandingPace:
@@ -77,3 +84,52 @@ def bench() -> Callable[..., Bench]:
         return Bench(live, Desk(live, StandingPace(live)))
 
     return make
+
+
+class Orders:
+    """One client's orders, each to its last answer."""
+
+    def __init__(self, client: Any, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+
+    async def ask(self, path: str, **body: Any) -> Any:
+        """The answer: what came of it, or the error."""
+        await self._client.publish(f"{self._prefix}/command/{path}", json.dumps(body), qos=1)
+        async for message in self._client.messages:
+            answer = json.loads(message.payload)
+            if "task" not in answer or "answer" in answer or "error" in answer:
+                return answer
+        raise AssertionError("the messages end with the client")
+
+
+@asynccontextmanager
+async def _orders(**options: Any) -> AsyncIterator[Orders]:
+    """A served street, the broker inside it, and a client that is in."""
+    import aiomqtt
+
+    serving = Serving(open_estate("demo-street"), Options(port=0, **options), Log())
+    await serving.start()
+    try:
+        driver = Driver(Desk(serving.live, serving.pace))
+        chosen = BusOptions(broker="embedded")
+        bus = Bus(driver, chosen, address_of(chosen, {}), Log(), {"host": "127.1.0.1"})
+        try:
+            await bus.start()
+            facts = bus.facts()
+            port = int(facts["broker"].rpartition(":")[2])
+            password = facts["password"]
+            async with aiomqtt.Client("127.0.0.1", port, username="smets1", password=password, timeout=5) as client:
+                await client.subscribe(f"{facts['prefix']}/answer/#", qos=1)
+                yield Orders(client, facts["prefix"])
+        finally:
+            await bus.stop()
+            await driver.stop()
+    finally:
+        await serving.stop()
+
+
+@pytest.fixture
+def orders() -> Callable[..., Any]:
+    """Serves a street with a broker in it: `async with orders(link="ipsec") as here: await here.ask("status")`."""
+    return _orders

@@ -1,25 +1,14 @@
 """Faults over MQTT: put in force, seen to strike, cleared, by the names they have in scenarios and over HTTP."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 pytest.importorskip("amqtt")
 
-from aiomqtt import Client
-
-from emulator.control.desk import Desk
-from emulator.control.driver import Driver
-from emulator.control.mqtt import Bus
-from emulator.control.mqtt_address import BusOptions, address_of
 from emulator.faults import catalogue
-from emulator.fleet.estate import open_estate
-from emulator.shell.gate import Log
-from emulator.shell.serving import Options, Serving
 
 PATIENCE_S = 30.0
 NAME = "dco-refuses"
@@ -27,47 +16,7 @@ SETTINGS = {"installation": 1, "device": "electricity", "service": "keys"}
 METER = "installations/1/electricity"
 
 
-class Orders:
-    """One client's orders, each to its last answer."""
-
-    def __init__(self, client: Client, prefix: str) -> None:
-        self._client = client
-        self._prefix = prefix
-
-    async def ask(self, path: str, **body: Any) -> Any:
-        """The answer: what came of it, or the error."""
-        await self._client.publish(f"{self._prefix}/command/{path}", json.dumps(body), qos=1)
-        async for message in self._client.messages:
-            answer = json.loads(message.payload)
-            if "task" not in answer or "answer" in answer or "error" in answer:
-                return answer
-        raise AssertionError("the messages end with the client")
-
-
-@asynccontextmanager
-async def orders() -> AsyncIterator[Orders]:
-    """A served street, the broker inside it, and a client that is in."""
-    serving = Serving(open_estate("demo-street"), Options(port=0), Log())
-    await serving.start()
-    try:
-        driver = Driver(Desk(serving.live, serving.pace))
-        options = BusOptions(broker="embedded")
-        bus = Bus(driver, options, address_of(options, {}), Log(), {"host": "127.1.0.1"})
-        try:
-            await bus.start()
-            facts = bus.facts()
-            port = int(facts["broker"].rpartition(":")[2])
-            async with Client("127.0.0.1", port, username="smets1", password=facts["password"], timeout=5) as client:
-                await client.subscribe(f"{facts['prefix']}/answer/#", qos=1)
-                yield Orders(client, facts["prefix"])
-        finally:
-            await bus.stop()
-            await driver.stop()
-    finally:
-        await serving.stop()
-
-
-def test_a_fault_is_injected_strikes_and_is_cleared() -> None:
+def test_a_fault_is_injected_strikes_and_is_cleared(orders: Callable[[], Any]) -> None:
     """No change of keys is countersigned, as often as it is asked for, until the fault is cleared: then it is."""
 
     async def body() -> None:
@@ -91,7 +40,7 @@ def test_a_fault_is_injected_strikes_and_is_cleared() -> None:
     asyncio.run(body())
 
 
-def test_the_names_are_those_of_the_catalogue() -> None:
+def test_the_names_are_those_of_the_catalogue(orders: Callable[[], Any]) -> None:
     """Every fault that a scenario may name is told here; another name is refused with those there are."""
 
     async def body() -> None:
