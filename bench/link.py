@@ -25,7 +25,6 @@ from statistics import median
 from time import process_time, process_time_ns
 from typing import Any
 
-from link_picture import draw
 from userland_esp import AbsentError, Round, Userland
 
 from emulator.crypto import backend
@@ -36,6 +35,7 @@ from emulator.link.ike.memory import Memory
 from emulator.link.ike.pair import CONNECTION, gateways, virtual_pair
 from emulator.link.ike.settings import Timers
 from emulator.link.kinds import KINDS
+from emulator.link.picture import draw
 from emulator.link.profile import Direction, LinkProfile
 
 START = 18_300 * DAY
