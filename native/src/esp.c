@@ -146,8 +146,11 @@ int64_t sm_esp_peek(sm_sa *sa, const uint8_t *packet, size_t length, uint8_t *ou
         return -SM_TAG;
     }
 
+    sm_shown(out + text_length - SM_ESP_TRAILER, SM_ESP_TRAILER);
     const size_t pads = out[text_length - 2];
     int padded = pads + SM_ESP_TRAILER <= text_length;
+    if (padded)
+        sm_shown(out + text_length - SM_ESP_TRAILER - pads, pads);
     for (size_t i = 0; padded && i < pads; i++)
         padded = out[text_length - SM_ESP_TRAILER - pads + i] == i + 1;
     if (!padded) {

@@ -125,6 +125,7 @@ int64_t sm_tunnel_seal(sm_sa *sa, uint32_t source, uint32_t destination, uint32_
 static int good_datagram(const uint8_t *ip, size_t total)
 {
     const uint8_t *udp = ip + SM_IPV4_HEADER;
+    sm_shown(ip, total < HEADERS ? total : HEADERS);
     if (total < HEADERS || ip[SM_IPV4_CONSTANT_AT] != SM_IPV4_CONSTANT || sm_be16(ip + SM_IPV4_LENGTH_AT) != total ||
         ip[SM_IPV4_PROTOCOL_AT] != SM_UDP_PROTOCOL || (sm_be16(ip + SM_IPV4_BITS_AT) & FRAGMENT) != 0)
         return 0;
@@ -132,7 +133,8 @@ static int good_datagram(const uint8_t *ip, size_t total)
     if (sm_be16(udp + SM_UDP_LENGTH_AT) != datagram)
         return 0;
     const uint32_t ends = pseudo_header(sm_be32(ip + SM_IPV4_SOURCE_AT), sm_be32(ip + SM_IPV4_DESTINATION_AT));
-    return folded(sum(ip, SM_IPV4_HEADER)) == SIXTEEN && folded(ends + datagram + sum(udp, datagram)) == SIXTEEN;
+    return folded(sum(ip, SM_IPV4_HEADER)) == SIXTEEN &&
+           sm_verdict(folded(ends + datagram + sum(udp, datagram)) == SIXTEEN);
 }
 
 int64_t sm_tunnel_open(sm_sa *sa, const uint8_t *packet, size_t length, uint8_t *out, size_t room)
