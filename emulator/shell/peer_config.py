@@ -59,7 +59,12 @@ class Ends:
 
 
 def strongswan(ends: Ends, timers: Timers | None = None) -> str:
-    """swanctl.conf and strongswan.conf in one. The timers are the shipped profile's, which make the six seconds."""
+    """swanctl.conf and strongswan.conf in one. The timers are the shipped profile's, which make the six seconds.
+
+    charon looks for silence once a second and reckons it in whole seconds, so it may find a death out up to a second
+    later than an exact clock would: 5.0 to 7.0 s, and 5.0 to 6.0 s when the death comes later in its second than the
+    tunnel came up in its own (tests/strangers/test_live_charon.py measures both ends of it).
+    """
     timers, homes, last = timers or Timers(), ends.homes, ends.installations - 1
     port = ""
     if (ends.ike_port, ends.natt_port) != (500, 4500):

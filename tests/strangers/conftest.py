@@ -29,7 +29,7 @@ def unpacked_strangers(request: pytest.FixtureRequest) -> None:
         sys.modules["unpack_kit"].keep_in(cache.mkdir("strangers"))
 
 
-_GATEWAYS = ("uml", "charon", "frr", "pluto")
+_GATEWAYS = ("uml", "charon", "frr", "pluto", "live_tun")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is applied
