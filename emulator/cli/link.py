@@ -1,7 +1,8 @@
 """`smets1 link`: the core link of a running server, and what the gateway at its other end is to be told.
 
-`config` needs no server: it prints what a real gateway loads. `status`, `fail`, `heal`, `kill` and `cutover` ask a
-running server, and are the commands LinkStatus, FailLink, HealLink, KillGateway and CutOver of every other door.
+`config`, which prints what a real gateway loads, and `picture`, which draws the six seconds, need no server. `status`,
+`fail`, `heal`, `kill` and `cutover` ask a running one, and are the commands LinkStatus, FailLink, HealLink, KillGateway
+and CutOver of every other door.
 """
 
 import json
@@ -80,6 +81,24 @@ _asked(
     ],
     "Have everything cross another kind of link, and nothing be lost.",
 )
+
+
+@command.command(short_help="draw the six seconds as SVG")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there.  [default: stdout]")
+def picture(out: Path | None) -> None:
+    """Draw what arrives over the core link when it is away for six seconds, when a gateway dies, with a standby, and
+    when it is cut over: six runs in virtual time, the same picture every time. Needs no server."""
+    from emulator.link.picture import draw
+
+    text = draw()
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, "utf-8")
+    except OSError as error:
+        raise InputError(f"{out}: {error.strerror or error}; name a file that can be written") from error
+    click.echo(out)
 
 
 def _gateway(function: Any) -> Any:
