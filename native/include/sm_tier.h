@@ -48,6 +48,7 @@ extern const sm_tier sm_tier_portable;
 extern const sm_tier sm_tier_aesni; /* these three are present on x86-64 only */
 extern const sm_tier sm_tier_avx2;
 extern const sm_tier sm_tier_vaes;
+extern const sm_tier sm_tier_aarch64; /* and this one on AArch64 */
 
 /* The tier new work is given to. */
 const sm_tier *sm_tier_now(void);
@@ -69,5 +70,14 @@ void sm_aesni_aes_decrypt(const sm_aes_key *key, const uint8_t *in, uint8_t *out
 void sm_aesni_aes_ctr(const sm_aes_key *key, const uint8_t counter[16], const uint8_t *in, uint8_t *out, size_t length);
 void sm_pclmul_ghash_prepare(sm_ghash_key *key, const uint8_t h[16], unsigned powers);
 void sm_pclmul_ghash_update(const sm_ghash_key *key, uint8_t state[16], const uint8_t *data, size_t length);
+
+void sm_aarch64_aes_expand(sm_aes_key *key, const uint8_t *raw, size_t key_length);
+void sm_aarch64_aes_invert(sm_aes_key *key);
+void sm_aarch64_aes_encrypt(const sm_aes_key *key, const uint8_t *in, uint8_t *out, size_t blocks);
+void sm_aarch64_aes_decrypt(const sm_aes_key *key, const uint8_t *in, uint8_t *out, size_t blocks);
+void sm_aarch64_aes_ctr(const sm_aes_key *key, const uint8_t counter[16], const uint8_t *in, uint8_t *out,
+                        size_t length);
+void sm_pmull_ghash_prepare(sm_ghash_key *key, const uint8_t h[16], unsigned powers);
+void sm_pmull_ghash_update(const sm_ghash_key *key, uint8_t state[16], const uint8_t *data, size_t length);
 
 #endif

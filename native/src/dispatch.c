@@ -4,8 +4,12 @@
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
+#include "sm_aarch64.h"
 #include "sm_api.h"
 #include "sm_lanes.h"
 
@@ -51,6 +55,30 @@ static int has_vaes(void)
 }
 #endif
 
+#if defined(SM_AARCH64)
+const sm_tier sm_tier_aarch64 = {
+    .name = "aarch64",
+    .schedule_bytes = 15 * 16,
+    .aes_expand = sm_aarch64_aes_expand,
+    .aes_invert = sm_aarch64_aes_invert,
+    .aes_encrypt = sm_aarch64_aes_encrypt,
+    .aes_decrypt = sm_aarch64_aes_decrypt,
+    .aes_ctr = sm_aarch64_aes_ctr,
+    .ghash_prepare = sm_pmull_ghash_prepare,
+    .ghash_update = sm_pmull_ghash_update,
+};
+
+static int has_aarch64(void)
+{
+#if defined(__linux__)
+    const unsigned long wanted = HWCAP_AES | HWCAP_PMULL;
+    return (getauxval(AT_HWCAP) & wanted) == wanted;
+#else
+    return 1; /* every AArch64 that runs another system has it */
+#endif
+}
+#endif
+
 static int has_portable(void)
 {
     return 1;
@@ -65,6 +93,9 @@ static const struct {
     {&sm_tier_vaes, has_vaes},
     {&sm_tier_avx2, has_avx2},
     {&sm_tier_aesni, has_aesni},
+#endif
+#if defined(SM_AARCH64)
+    {&sm_tier_aarch64, has_aarch64},
 #endif
     {&sm_tier_portable, has_portable},
 };

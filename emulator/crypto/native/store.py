@@ -1,7 +1,8 @@
 """Context store of the compiled core; the promise is in `emulator.crypto.store.StoreBase`.
 
-A message costs one call: index and text go in, the counter comes back, the text is read out of an output buffer made
-once. Everything that decides lies in C; what is left here is sizes of Python objects and names of errors.
+A message costs one call: index and text go in, the counter comes back, the text is read out of an output buffer that
+is used again (a call takes one out of a list and puts it back, so that threads never have the same). Everything that
+decides lies in C; what is left here is sizes of Python objects and names of errors.
 
 Of a batch of lists, cutting the answers apart costs as much as sealing them. A `struct` format cuts many in one
 call: 64 slots at a time where all messages have one length, else by a format made for the batch. A slice each costs two
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, islice
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from emulator._native import ffi, lib
 from emulator.crypto import layout
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from emulator._native import CData
 
 _Answer = TypeVar("_Answer")
+_Room: TypeAlias = "tuple[int, CData, Any]"
+"""An output buffer: its bytes, its pointer, its view."""
 
 _seal = lib.sm_seal_one
 _open = lib.sm_open_one
@@ -121,6 +124,14 @@ def _starts(lengths: Sequence[int]) -> list[int]:
     return list(accumulate(map(layout.slot, lengths), initial=0))[:-1]
 
 
+def _new_room(length: int = _FIRST_ROOM) -> "_Room":
+    if length > layout.MESSAGE_MAX + TAG_BYTES:
+        raise UsageError(f"a message has at most {layout.MESSAGE_MAX} bytes")
+    size = max(_FIRST_ROOM, 1 << length.bit_length())
+    out = ffi.new("uint8_t[]", size)
+    return size, out, ffi.buffer(out)
+
+
 def _controls(security_control: int, count: int) -> bytes:
     if not 0 <= security_control <= 0xFF:
         raise refusal(USAGE)
@@ -130,7 +141,7 @@ def _controls(security_control: int, count: int) -> bytes:
 class ContextStore(StoreBase):
     """`capacity` contexts (1 to 2^24), all empty at first."""
 
-    __slots__ = ("_buffer", "_handle", "_out", "_room")
+    __slots__ = ("_handle", "_rooms")
 
     def __init__(self, capacity: int) -> None:
         if not 0 < capacity <= 1 << 24:
@@ -140,16 +151,11 @@ class ContextStore(StoreBase):
             raise MemoryError(f"no memory for {capacity} security contexts")
         self.capacity = capacity
         self._handle = ffi.gc(handle, lib.sm_store_free)
-        self._grow(_FIRST_ROOM)
+        self._rooms: list[_Room] = [_new_room()]
         if not lib.sm_store_locked(self._handle):
             logging.getLogger("emulator.crypto").info(
                 "the keys of %d contexts could not be locked in memory (see ulimit -l)", capacity
             )
-
-    def _grow(self, room: int) -> None:
-        self._room = room
-        self._out = ffi.new("uint8_t[]", room)
-        self._buffer = ffi.buffer(self._out)
 
     # keys and titles
 
@@ -200,14 +206,23 @@ class ContextStore(StoreBase):
         _check(title, 8, "a system title")
         self._do(lib.sm_context_set_peer, index, title)
 
-    def counters(self, index: int) -> tuple[int, int]:
+    def _room(self) -> _Room:
         try:
-            status = _state(self._handle, index, self._out)
+            return self._rooms.pop()
+        except IndexError:  # other threads have all there are
+            return _new_room()
+
+    def counters(self, index: int) -> tuple[int, int]:
+        room = self._room()
+        try:
+            status = _state(self._handle, index, room[1])
+            if status < 0:
+                raise refusal(-status)
+            return _COUNTERS.unpack_from(room[2], 16)
         except (OverflowError, TypeError) as error:
             raise UsageError(str(error)) from error
-        if status < 0:
-            raise refusal(-status)
-        return _COUNTERS.unpack_from(self._buffer, 16)
+        finally:
+            self._rooms.append(room)
 
     def set_counters(self, index: int, *, tx: int | None = None, rx: int | None = None) -> None:
         mask = (tx is not None) | (rx is not None) << 1
@@ -223,13 +238,9 @@ class ContextStore(StoreBase):
         return status > 0
 
     def state(self, index: int) -> ContextState:
-        try:
-            status = _state(self._handle, index, self._out)
-        except (OverflowError, TypeError) as error:
-            raise UsageError(str(error)) from error
-        if status < 0:
-            raise refusal(-status)
-        title, peer, tx, rx, epoch, flags = _STATE.unpack_from(self._buffer)
+        out = ffi.new("uint8_t[]", _STATE.size)
+        self._do(_state, index, out)
+        title, peer, tx, rx, epoch, flags = _STATE.unpack_from(ffi.buffer(out))
         return ContextState(title, peer, tx, rx, epoch, flags & MASTER != 0, flags >> 8)
 
     def erase(self, index: int) -> None:
@@ -250,7 +261,8 @@ class ContextStore(StoreBase):
         handle, self._handle = self._handle, _NULL
         if handle != _NULL:
             ffi.release(handle)
-            self._buffer[:] = bytes(self._room)
+            for size, _, buffer in self._rooms:
+                buffer[:] = bytes(size)
 
     def _key_bytes(self, index: int) -> int:
         return key_bytes(self._do(lib.sm_context_suite, index))
@@ -270,43 +282,53 @@ class ContextStore(StoreBase):
 
     def seal(self, index: int, security_control: int, plaintext: bytes) -> tuple[int, bytes]:
         length = len(plaintext)
-        if length + TAG_BYTES > self._room:
-            self._make_room(length + TAG_BYTES)
         try:
-            counter = _seal(self._handle, index, security_control, plaintext, length, self._out, self._room)
+            room = self._rooms.pop()
+        except IndexError:
+            room = _new_room()
+        if length + TAG_BYTES > room[0]:
+            room = _new_room(length + TAG_BYTES)
+        size, out, buffer = room
+        try:
+            counter = _seal(self._handle, index, security_control, plaintext, length, out, size)
+            if counter < 0:
+                raise refusal(-counter)
+            return counter, buffer[: length + TAG_BYTES if security_control & AUTHENTICATED else length]
         except (OverflowError, TypeError) as error:
             raise UsageError(str(error)) from error
-        if counter < 0:
-            raise refusal(-counter)
-        return counter, self._buffer[: length + TAG_BYTES if security_control & AUTHENTICATED else length]
+        finally:
+            self._rooms.append(room)
 
     def open(self, index: int, security_control: int, invocation_counter: int, text: bytes) -> bytes:
         length = len(text)
-        if length > self._room:
-            self._make_room(length)
         try:
-            plain = _open(
-                self._handle, index, security_control, invocation_counter, text, length, self._out, self._room
-            )
+            room = self._rooms.pop()
+        except IndexError:
+            room = _new_room()
+        if length > room[0]:
+            room = _new_room(length)
+        size, out, buffer = room
+        try:
+            plain = _open(self._handle, index, security_control, invocation_counter, text, length, out, size)
+            if plain < 0:
+                raise refusal(-plain, self.counters(index)[1] if plain == -REPLAY else 0)
+            return buffer[:plain]  # type: ignore[no-any-return]
         except (OverflowError, TypeError) as error:
             raise UsageError(str(error)) from error
-        if plain < 0:
-            raise refusal(-plain, self.counters(index)[1] if plain == -REPLAY else 0)
-        return self._buffer[:plain]  # type: ignore[no-any-return]
-
-    def _make_room(self, length: int) -> None:
-        if length > layout.MESSAGE_MAX + TAG_BYTES:
-            raise UsageError(f"a message has at most {layout.MESSAGE_MAX} bytes")
-        self._grow(1 << length.bit_length())
+        finally:
+            self._rooms.append(room)
 
     def gmac(self, index: int, challenge: bytes) -> tuple[int, bytes]:
+        room = self._room()
         try:
-            counter = _gmac(self._handle, index, challenge, len(challenge), self._out)
+            counter = _gmac(self._handle, index, challenge, len(challenge), room[1])
+            if counter < 0:
+                raise refusal(-counter)
+            return counter, room[2][:TAG_BYTES]
         except (OverflowError, TypeError) as error:
             raise UsageError(str(error)) from error
-        if counter < 0:
-            raise refusal(-counter)
-        return counter, self._buffer[:TAG_BYTES]
+        finally:
+            self._rooms.append(room)
 
     def check_gmac(self, index: int, invocation_counter: int, tag: bytes, challenge: bytes) -> None:
         try:
@@ -317,8 +339,9 @@ class ContextStore(StoreBase):
             raise refusal(-status)
 
     def wrap(self, index: int, key: Key) -> bytes:
-        self._do(lib.sm_wrap_one, index, pointer(key), len(key), self._out)
-        return self._buffer[: len(key) + 8]  # type: ignore[no-any-return]
+        out = ffi.new("uint8_t[]", len(key) + 8)
+        self._do(lib.sm_wrap_one, index, pointer(key), len(key), out)
+        return bytes(ffi.buffer(out))
 
     def unwrap(self, index: int, wrapped: bytes) -> bytearray:
         key = bytearray(max(16, len(wrapped) - 8) if len(wrapped) <= 40 else 16)
