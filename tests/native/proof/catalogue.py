@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from proof import counters, differential, guards, published, tampering, watchmen
+from proof import constant_time, counters, differential, guards, published, tampering, watchmen
 from proof.setting import Proof
 
 PROOFS: Final[dict[str, Proof]] = {
@@ -15,11 +15,12 @@ PROOFS: Final[dict[str, Proof]] = {
     "tampering": tampering.tampering,
     "guard-pages": guards.guard_pages,
     "counters": counters.counters,
+    "constant-time": constant_time.constant_time,
     "sanitizers": watchmen.sanitizers,
     "fuzzers": watchmen.fuzzers,
 }
 
-WATCHMEN: Final = frozenset(("sanitizers", "fuzzers"))
+WATCHMEN: Final = frozenset(("constant-time", "sanitizers", "fuzzers"))
 """Proofs that compile the core again with a watchman in it: not among the quick ones."""
 
 

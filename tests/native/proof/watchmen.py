@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from proof.setting import Counts, Setting
-from proof.workshop import DRIVERS, SANITIZE, Workshop, demand, named_tiers
+from proof.workshop import DRIVERS, ROOT, SANITIZE, Workshop, demand, named_tiers
 
 TARGETS: Final = {
     "batches": (DRIVERS / "batches.c",),
@@ -20,6 +20,8 @@ TARGETS: Final = {
 GUIDED: Final = ("-O1", "-g1", "-fsanitize=address,fuzzer-no-link")
 """For libFuzzer. Undefined behaviour is gcc's to watch: clang's watch over it takes two minutes to build and runs at a
 hundredth of the speed."""
+SECRETS: Final = {"one": ROOT / "tests" / "native" / "secrets.c", "many": DRIVERS / "secret_batches.c"}
+"""Every call once over, exact buffers again; `constant_time` watches them for another reason."""
 CASES: Final = {"batches": 20_000, "gcm": 4_000}
 _QUIET: Final[dict[str, str]] = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
@@ -30,7 +32,7 @@ def tiers_flag() -> str:
 
 
 def sanitizers(setting: Setting) -> Counts:
-    """Random cases of both targets, and the planted fault; every status must have come up."""
+    """Random cases of both targets (every status must have come up), each call over secrets, and the planted fault."""
     shop, counts = setting.workshop, {"cases": 0}
     for name, sources in TARGETS.items():
         target = shop.program(name, "gcc", SANITIZE, *sources, DRIVERS / "chance.c", last=(tiers_flag(),))
@@ -41,6 +43,11 @@ def sanitizers(setting: Setting) -> Counts:
             demand(cases == CASES[name] and all(statuses), "not every status came up:", said)
             counts["cases"] += cases
             counts["messages"] = counts.get("messages", 0) + sum(statuses)
+    for name, source in SECRETS.items():
+        target = shop.program(f"secrets-{name}", "gcc", SANITIZE, source, last=(tiers_flag(),))
+        for tier in setting.core.tiers:
+            demand((done := shop.run(target, tier, settings=_QUIET)).returncode == 0, name, tier, done.stderr[:3000])
+            counts["cases"] += 1
     done = shop.run(shop.folder / "batches-gcc", 1, 100, "planted", settings=_QUIET)
     demand("heap-buffer-overflow" in done.stderr, "AddressSanitizer did not see the planted fault:", done.stderr[:500])
     return counts

@@ -1,0 +1,52 @@
+"""No branch and no address depends on a secret, on any tier.
+
+Valgrind tracks which bits are undefined and reports a branch or an address made from one. Keys and texts are declared
+undefined and every call is made: with given keys and for one message (tests/native/secrets.c), in batches of all
+suites and for packets (drivers/secret_batches.c). At -O2 and -O3, because a compiler may turn a selection into a
+branch. That the watch is awake is shown behind every operation of every tier: what comes out must still bear its
+mark, and a branch on it must be reported. A tier whose instructions valgrind does not know is not watched, and said.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from proof.setting import Counts, Setting
+from proof.watchmen import SECRETS, tiers_flag
+from proof.workshop import Workshop, demand, named_tiers
+
+LEAKS: Final = ("key", "seal", "open", "gmac", "wrap", "unwrap", "esp")
+REPORTED: Final = 9
+NO_TIER: Final = 3
+
+
+def _watched(shop: Workshop, program: Path, *arguments: str) -> tuple[int, str]:
+    done = shop.run(shop.tool("valgrind", "valgrind"), "--quiet", f"--error-exitcode={REPORTED}", program, *arguments)
+    return done.returncode, done.stderr
+
+
+def constant_time(setting: Setting) -> Counts:
+    """Both drivers on every tier at both levels, and every planted leak on every tier."""
+    shop = setting.workshop
+    shop.tool("valgrind", "valgrind")
+    counts = {"runs": 0, "leaks caught": 0, "tiers": 0}
+    for level in ("-O2", "-O3"):
+        flags = (level, "-g", "-DSM_CHECK_SECRETS")
+        one, many = (
+            shop.program(f"secrets-{name}{level}", "gcc", flags, source, last=(tiers_flag(),))
+            for name, source in SECRETS.items()
+        )
+        tiers = [tier for tier in named_tiers() if _watched(shop, many, tier)[0] != NO_TIER]
+        demand("portable" in tiers, "not even the portable tier can be watched")
+        runs: list[Sequence[str | Path]] = [(program, tier) for tier in tiers for program in (one, many)]
+        with ThreadPoolExecutor(2) as pool:
+            for run, (status, said) in zip(runs, pool.map(lambda run: _watched(shop, *run), runs), strict=True):
+                demand(status == 0, f"{level}, {run[1]}:", said[:4000])
+                counts["runs"] += 1
+            planted = [(many, tier, "leak", where) for tier in tiers for where in LEAKS] if level == "-O2" else []
+            for leak, (status, _) in zip(planted, pool.map(lambda run: _watched(shop, *run), planted), strict=True):
+                demand(status == REPORTED, f"the leak planted behind {leak[3]} on {leak[1]} was not reported")
+                counts["leaks caught"] += 1
+        counts["tiers"] = len(tiers)
+    return counts
