@@ -1,13 +1,19 @@
 """A NAT: addresses and ports out and back, forgetting, rebinding, filtering, checksums, what it drops."""
 
+from typing import Any
+
 import pytest
 
 from emulator.codecs import udp
 from emulator.codecs.ipv4 import IPV4_FRAME, IPv4
 from emulator.codecs.udp import UDP, UDP_FRAME
 from emulator.errors import InputError
-from emulator.kernel.time import SECOND
+from emulator.kernel.time import DAY, HOUR, SECOND
+from emulator.link.chain import Chain, Delivered
+from emulator.link.ike.settings import Timers
+from emulator.link.impairments.translated import Translated
 from emulator.link.nat import Nat, NatSettings
+from emulator.link.profile import Direction, LinkProfile
 
 INSIDE, OTHER, OUTSIDE, ELSEWHERE, PUBLIC = 0x0A000001, 0x0A000002, 0xC6130000, 0xC6130001, 0xC0000201
 
@@ -153,3 +159,40 @@ def test_what_no_nat_passes() -> None:
 def test_settings_that_are_none(wrong) -> None:
     with pytest.raises(InputError, match="NAT"):
         NatSettings(**wrong)
+
+
+class Between:
+    """A NAT on a chain's way, with the operator's gateway behind it."""
+
+    def __init__(self, nat: Nat) -> None:
+        self._ways = tuple(Translated(nat, outward=outward, rebind_s=0) for outward in (False, True))
+
+    def core(
+        self, direction: Direction, installation: int, packet: bytes, now: int, usual: int
+    ) -> tuple[list[tuple[int, bytes]], list[bytes]]:
+        return [(usual + more, each) for more, each in self._ways[direction].carry(packet, now, 0)], []
+
+
+@pytest.mark.parametrize(
+    ("settings", "reaches"),
+    [({}, True), ({"ike": Timers(keepalive=0, dpd_delay=0)}, False), ({"keying": "static"}, False)],
+    ids=["talking", "silent", "static"],
+)
+def test_a_mapping_lasts_as_long_as_the_gateways_talk(settings: dict[str, Any], reaches: bool) -> None:
+    """The data centre follows the first authentic packet to the NAT; an hour later, with nothing carried meanwhile, its
+    own packet finds the way in when keepalives or dead-peer detection held the mapping open, and else does not."""
+    profile = LinkProfile(outages_per_day=0.0, encap=True, **settings)
+    chain = Chain("ipsec", 0, 1, profile)
+    public = 0xC613FF01
+    nat = Nat(1, 0, public, NatSettings(30 * SECOND, kept_us=profile.kept_us))
+    chain.impaired = Between(nat)
+    now = 18_300 * DAY
+    assert chain.offer_down(3, 4059, 4059, b"ask", now, 0) == [], "nobody is known at the NAT yet"
+    ((delay, packet),) = chain.offer_up(3, profile.head_end, 4059, 4059, b"here I am", now, 1)
+    assert isinstance(chain.deliver_up(packet, now + delay), Delivered)
+    for number, silence in enumerate((SECOND, HOUR), start=2):
+        now += silence
+        offered = chain.offer_down(3, 4059, 4059, b"ask", now, number)
+        assert bool(offered) is (reaches or silence == SECOND)
+        for delay, packet in offered:
+            assert isinstance(chain.deliver_down(packet, now + delay), Delivered)

@@ -18,6 +18,7 @@ from emulator.link.profile import CutOver, LinkProfile, PeerDeath
 from emulator.resources import fixture
 from emulator.scenario import emit, run_scenario
 from emulator.scenario.report import Report
+from emulator.shell.live import LiveEstate
 
 HOMES = 6
 QUIET = {"outages_per_day": 0.0}
@@ -185,3 +186,37 @@ def test_a_death_is_survived_by_a_campaign_over_every_suite(tmp_path: Path) -> N
     assert spec is not None
     assert (spec.suite, spec.esn) == ("aes256gcm16", True)
     assert not set(before) & set(after)
+
+
+def test_a_served_estate_keeps_its_recipes_appointments(tmp_path: Path) -> None:
+    """A death and a cut-over of the recipe, a death by hand ordered for later: cells made before and after know of all,
+    and tunnels from outside are told when each is due, once."""
+    said = """kind = "ipsec"
+peer_deaths = [{ at = 01:00:00, restart_s = 3 }, { at = 01:30:00, end = "data-centre" }]
+cut_over = { at = 03:00:00 }
+"""
+    estate = thirty(tmp_path, said)
+    live = LiveEstate(estate, timing="modelled")
+    told: list[tuple[int, object]] = []
+    early = live.cell(0)
+    live.kill_gateway(5, after_s=2 * 3600, end="data-centre")
+    live.on_cut_over.append(lambda kind: told.append((live.now, kind)))
+    live.on_death.append(lambda seconds: told.append((live.now, seconds)))
+    late = live.cell(29)
+    assert early is not late
+    for minute in range(0, 4 * 60, 30):
+        live.advance(estate.start + minute * MINUTE)
+    at = {hours: estate.start + hours * HOUR for hours in (1, 3)}
+    assert told == [(at[1], 3.0), (at[3], "mpls")], "only the operator's end is that of tunnels from outside"
+    assert live.link == "mpls"
+    for cell in (early, late):
+        status = cell.chain.status(live.now)
+        assert (status["down"], status["up"]) == ("mpls", "mpls")
+        dies = [one["at"] - estate.start for one in status["told"] if "dies" in one["what"]]
+        assert dies == [HOUR, 3 * HOUR // 2, 2 * HOUR]
+    after = live.cell(15)
+    assert after.chain.kind.name == "mpls"
+    at_once = LiveEstate(estate)
+    assert at_once.cell(0).chain.profile.peer_deaths == ()
+    at_once.advance(estate.start + 4 * HOUR)
+    assert at_once.link == "mpls"
