@@ -83,9 +83,7 @@ def renew(guest: Guest, ours: Gateway, their_child: Callable[[], Any], their_ike
         pytest.param("charon", "aes256gcm16-esn", False, id="charon-gcm-esn"),
         pytest.param("we", "chacha20poly1305-esn", True, id="we-chacha-esn-udp"),
         pytest.param("we", "aes256gcm16-esn", False, id="we-gcm-esn", marks=pytest.mark.slow),
-        pytest.param("charon", "chacha20poly1305-esn", True, id="charon-chacha-esn-udp", marks=pytest.mark.slow),
         pytest.param("charon", "aes128-sha256-noesn", False, id="charon-cbc", marks=pytest.mark.slow),
-        pytest.param("we", "aes128-sha256-noesn", False, id="we-cbc", marks=pytest.mark.slow),
     ],
 )
 def test_charon_over_a_kernels_esp(guest: Guest, begins: str, esp: str, force_encap: bool) -> None:
