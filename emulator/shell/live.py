@@ -201,9 +201,7 @@ class LiveEstate:
         for event in self._events:  # those by somebody's hand: the recipe's are in the cell's own profile
             if isinstance(event, CutOver) and event != cell.chain.profile.cut_over:
                 cell.chain.cut_over(event)
-            elif isinstance(event, PeerDeath) and not (
-                event in cell.chain.profile.peer_deaths or self._outside(event)
-            ):
+            elif isinstance(event, PeerDeath) and not (event in cell.chain.profile.peer_deaths or self._outside(event)):
                 cell.chain.peer_dies(event)
         cell.overhear(self.overhears)
         if self.watch is not None:
