@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from proof import constant_time, counters, differential, guards, published, tampering, watchmen
+from proof import constant_time, counters, differential, guards, published, refusals, tampering, watchmen
 from proof.setting import Proof
 
 PROOFS: Final[dict[str, Proof]] = {
@@ -15,6 +15,7 @@ PROOFS: Final[dict[str, Proof]] = {
     "tampering": tampering.tampering,
     "guard-pages": guards.guard_pages,
     "counters": counters.counters,
+    "refusals": refusals.refusals,
     "constant-time": constant_time.constant_time,
     "sanitizers": watchmen.sanitizers,
     "fuzzers": watchmen.fuzzers,

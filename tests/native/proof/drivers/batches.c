@@ -7,7 +7,7 @@
  */
 #include "check.h"
 
-enum { CONTEXTS = 5, EMPTY = 4, MOST = 48, LENGTHS = 300, SEAL = 0, OPEN, GMAC, WRAP, UNWRAP, OPERATIONS };
+enum { PLACES = 9, EMPTY = 4, LONG = 5, MOST = 48, LENGTHS = 300, SEAL = 0, OPEN, GMAC, WRAP, UNWRAP, OPERATIONS };
 
 extern int planted __attribute__((weak));
 unsigned long statuses[SM_USAGE + 1]; /* met so far, to see that the cases are not all of a kind */
@@ -27,25 +27,34 @@ static size_t slot(size_t length)
     return (length + 15) / 16 * 16 + 16;
 }
 
-/* Contexts as they are at the beginning of every case: one without a master key, one near its last counter, one empty. */
+/* Whether a context begins here: 0 to 3 are of suite 0, 4 is empty, 5 and 7 are of suite 2 and take the next place too. */
+static int begins(uint32_t n)
+{
+    return n < PLACES && n != EMPTY && (n < LONG || n % 2 == 1);
+}
+
+/* Contexts as they are at the beginning of every case: one without a master key, one near its last counter. */
 static void load_all(void)
 {
     static const uint8_t title[8] = "METER  1", peer[8] = "CLIENT 2";
     if (ours == NULL) {
-        ours = sm_store_new(CONTEXTS);
-        twin = sm_store_new(CONTEXTS);
-        peers = sm_store_new(CONTEXTS);
+        ours = sm_store_new(PLACES);
+        twin = sm_store_new(PLACES);
+        peers = sm_store_new(PLACES);
         CHECK(ours != NULL && twin != NULL && peers != NULL);
     }
-    for (uint32_t n = 0; n < EMPTY; n++) {
-        uint8_t ek[16], ak[16], kek[16];
+    for (uint32_t n = 0; n < PLACES; n++) {
+        if (!begins(n))
+            continue;
+        uint8_t ek[32], ak[32], kek[32];
+        const uint32_t suite = n < LONG ? 0 : 2;
         memset(ek, 0x11 + (int)n, sizeof ek);
         memset(ak, 0x61 + (int)n, sizeof ak);
         memset(kek, 0xA1 + (int)n, sizeof kek);
         const uint32_t tx = n == 3 ? 0xFFFFFFF8 : 0, rx = n == 2 ? 7 : 0;
-        CHECK(sm_context_load(ours, n, ek, ak, title, peer, tx, rx, n == 1 ? NULL : kek) == SM_OK);
-        CHECK(sm_context_load(twin, n, ek, ak, title, peer, tx, rx, n == 1 ? NULL : kek) == SM_OK);
-        CHECK(sm_context_load(peers, n, ek, ak, peer, title, 0, 0, kek) == SM_OK);
+        CHECK(sm_context_load_suite(ours, n, suite, ek, ak, title, peer, tx, rx, n == 1 ? NULL : kek) == SM_OK);
+        CHECK(sm_context_load_suite(twin, n, suite, ek, ak, title, peer, tx, rx, n == 1 ? NULL : kek) == SM_OK);
+        CHECK(sm_context_load_suite(peers, n, suite, ek, ak, peer, title, 0, 0, kek) == SM_OK);
     }
 }
 
@@ -62,9 +71,12 @@ static void describe(bytes *b, description *d)
     d->in_size = d->out_size = 0;
     for (uint32_t k = 0; k < d->count; k++) {
         const uint32_t usual = next(b);
-        d->index[k] = usual < 240 ? usual % EMPTY : usual < 250 ? usual - 240 : 0xFFFFFFFFu - usual;
-        d->control[k] = controls[next(b) % 8];
-        d->length[k] = d->operation == WRAP ? 16 : d->operation == UNWRAP ? 24 : next16(b) % LENGTHS;
+        d->index[k] = usual < 244 ? usual % 6 : usual < 252 ? 7 + usual % 3 : 0xFFFFFFFFu - usual;
+        const int long_key = d->index[k] >= LONG && usual % 11 != 3;
+        d->control[k] = (uint8_t)(controls[next(b) % 8] | (long_key ? 2 : 0));
+        d->length[k] = d->operation < WRAP ? next16(b) % LENGTHS : long_key ? 32 : 16;
+        if (d->operation == UNWRAP)
+            d->length[k] += 8;
         if (usual % 16 == 5)
             d->length[k] = next(b);
         d->counter[k] = usual % 32 == 7 ? 0xFFFFFFFF : next(b);
@@ -117,15 +129,15 @@ static void make_true(const description *d, uint8_t *in)
     for (uint32_t k = 0; k < d->count; k++) {
         size_t in_at, out_at;
         const uint32_t n = d->index[k], length = d->length[k];
-        if (!lies(d, k, &in_at, &out_at) || n >= EMPTY || (d->counter[k] & 3) == 3)
+        if (!lies(d, k, &in_at, &out_at) || !begins(n) || (d->counter[k] & 3) == 3)
             continue;
-        if (d->operation == UNWRAP && length == 24) {
-            uint8_t key[16];
-            memcpy(key, in + in_at, sizeof key);
-            CHECK(sm_wrap_one(peers, n, key, 16, in + in_at) == SM_OK);
-        } else if (d->operation == OPEN && length >= 12 && !(d->control[k] & 1) && d->control[k] &&
+        if (d->operation == UNWRAP && length == (n < LONG ? 24 : 40)) {
+            uint8_t key[32];
+            memcpy(key, in + in_at, length - 8);
+            CHECK(sm_wrap_one(peers, n, key, length - 8, in + in_at) == SM_OK);
+        } else if (d->operation == OPEN && length >= 12 && d->control[k] & 0x30 && (d->control[k] & 0x0F) == (n < LONG ? 0 : 2) &&
                    d->counter[k] != 0xFFFFFFFF) {
-            const size_t text = length - (d->control[k] == 0x20 ? 0 : 12);
+            const size_t text = length - (d->control[k] & 0x10 ? 12 : 0);
             uint8_t *sealed = block(length + 12, 0);
             if (sm_context_set_counters(peers, n, 1, d->counter[k], 0) == SM_OK) {
                 CHECK(sm_seal_one(peers, n, d->control[k], in + in_at, text, sealed, length + 12) == d->counter[k]);
@@ -165,7 +177,7 @@ static int alone(const description *d, uint32_t k, const uint8_t *text, uint8_t 
     int64_t came;
     switch (d->operation) {
     case SEAL:
-        *size = length + (d->control[k] == 0x20 ? 0 : 12);
+        *size = length + (d->control[k] & 0x10 ? 12 : 0);
         came = sm_seal_one(twin, n, d->control[k], text, length, out, length + 12);
         break;
     case OPEN:
@@ -178,10 +190,10 @@ static int alone(const description *d, uint32_t k, const uint8_t *text, uint8_t 
         came = sm_gmac_one(twin, n, text, length, out);
         break;
     case WRAP:
-        *size = 24;
+        *size = length + 8;
         return (int)-sm_wrap_one(twin, n, text, length, out);
     default:
-        *size = 16;
+        *size = length - (length < 8 ? length : 8);
         return (int)-sm_unwrap_one(twin, n, text, length, out);
     }
     *counter = (uint32_t)came;
@@ -225,8 +237,10 @@ static void compare(const description *d, const uint8_t *before, const uint8_t *
         free(text);
         free(result);
     }
-    for (uint32_t n = 0; n < EMPTY; n++) { /* counters stand where they do when one goes after the other */
-        uint8_t a[80], b[80];
+    for (uint32_t n = 0; n < PLACES; n++) { /* counters stand where they do when one goes after the other */
+        uint8_t a[160] = {0}, b[160] = {0};
+        if (!begins(n))
+            continue;
         CHECK(sm_context_export(ours, n, a) == SM_OK && sm_context_export(twin, n, b) == SM_OK);
         CHECK(memcmp(a, b, sizeof a) == 0);
     }
