@@ -1,7 +1,8 @@
 /* AES-GCM: counter mode, GHASH, and the order in which they take each other's bytes.
  *
  * A DLMS message is a few blocks under a key that is used once, so the block of H, the block that hides the tag and the first
- * counter blocks go through AES together: a short message costs one pass. Longer ones go on in counter mode.
+ * counter blocks go through AES together: a short message costs one pass. Longer ones go on in strides of eight blocks, where
+ * the tier has them (and the first pass takes as many blocks as leave whole strides), or in counter mode.
  */
 #include "sm_gcm.h"
 
@@ -10,7 +11,7 @@
 #include "sm_api.h"
 #include "sm_bytes.h"
 
-enum { FIRST = 8, MANY_BLOCKS = 8 };
+enum { FIRST = 8, SOME_BLOCKS = 8, MANY_BLOCKS = 32, IN_STRIDE = SM_STRIDE / SM_BLOCK };
 
 void sm_gcm_key_once(sm_gcm_key *key, const uint8_t *raw, size_t key_length)
 {
@@ -62,42 +63,74 @@ static void hash_aad(const sm_gcm_key *key, const sm_gcm_message *m, uint8_t sta
         key->tier->ghash_update(&key->ghash, state, rest, rest_length);
 }
 
+/* Powers of H that pay for themselves over so many blocks. */
+static unsigned powers_for(size_t blocks)
+{
+    return blocks >= MANY_BLOCKS ? SM_POWERS : blocks >= SOME_BLOCKS ? SM_FEW_POWERS : 1;
+}
+
+static void counter_block(uint8_t block[SM_BLOCK], const sm_gcm_message *m, size_t number)
+{
+    memcpy(block, m->iv, SM_IV);
+    sm_put_be32(block + SM_IV, (uint32_t)number);
+}
+
 static inline void run(sm_gcm_key *key, const sm_gcm_message *m, int decrypting, uint8_t tag[SM_TAG_BYTES])
 {
     const sm_tier *tier = key->tier;
     const size_t own = key->hashed ? 0 : 1; /* leading block that becomes H */
-    const size_t blocks = (m->length + SM_BLOCK - 1) / SM_BLOCK;
+    const size_t blocks = (m->length + SM_BLOCK - 1) / SM_BLOCK, whole = m->length / SM_BLOCK;
     const size_t room = FIRST - own - 1;
-    const size_t first = blocks < room ? blocks : room;
+    const unsigned powers = own ? powers_for(blocks + (m->head_length + m->aad_length) / SM_BLOCK) : key->ghash.count;
+    const int striding = tier->gcm_strides != NULL && powers == SM_POWERS && whole >= IN_STRIDE;
+    size_t first = blocks < room ? blocks : room;
+    if (striding && whole % IN_STRIDE <= room)
+        first = whole % IN_STRIDE;
+    /* The last, partial block's pad comes with the first blocks where there is room for it. */
+    const size_t early = striding && blocks > whole && whole % IN_STRIDE == first && first < room;
     const size_t first_length = first == blocks ? m->length : first * SM_BLOCK;
     alignas(16) uint8_t pad[FIRST * SM_BLOCK];
-    uint8_t lengths[SM_BLOCK], state[SM_BLOCK] = {0};
+    uint8_t lengths[SM_BLOCK], state[SM_BLOCK] = {0}, counter[SM_BLOCK];
 
     memset(pad, 0, own * SM_BLOCK);
-    for (size_t i = own; i < own + 1 + first; i++) {
-        memcpy(pad + i * SM_BLOCK, m->iv, SM_IV);
-        sm_put_be32(pad + i * SM_BLOCK + SM_IV, (uint32_t)(i - own + 1));
-    }
-    tier->aes_encrypt(&key->aes, pad, pad, own + 1 + first);
+    for (size_t i = own; i < own + 1 + first; i++)
+        counter_block(pad + i * SM_BLOCK, m, i - own + 1);
+    if (early)
+        counter_block(pad + (own + 1 + first) * SM_BLOCK, m, whole + 2);
+    tier->aes_encrypt(&key->aes, pad, pad, own + 1 + first + early);
     const uint8_t *hides_tag = pad + own * SM_BLOCK;
     if (own) {
-        const size_t all = blocks + (m->head_length + m->aad_length) / SM_BLOCK;
-        tier->ghash_prepare(&key->ghash, pad, all >= MANY_BLOCKS ? SM_POWERS : 1);
+        tier->ghash_prepare(&key->ghash, pad, powers);
         key->hashed = 1;
     }
 
     hash_aad(key, m, state);
-    if (decrypting && m->length > 0)
-        tier->ghash_update(&key->ghash, state, m->in, m->length);
+    if (decrypting && first_length > 0)
+        tier->ghash_update(&key->ghash, state, m->in, first_length);
     sm_xor(m->out, m->in, hides_tag + SM_BLOCK, first_length);
-    if (first_length < m->length) {
-        uint8_t counter[SM_BLOCK];
-        memcpy(counter, m->iv, SM_IV);
-        sm_put_be32(counter + SM_IV, (uint32_t)first + 2);
-        tier->aes_ctr(&key->aes, counter, m->in + first_length, m->out + first_length, m->length - first_length);
+    if (!decrypting && first_length > 0)
+        tier->ghash_update(&key->ghash, state, m->out, first_length);
+
+    size_t done = first_length;
+    if (striding && m->length - done >= SM_STRIDE) {
+        const size_t strides = (m->length - done) / SM_STRIDE;
+        counter_block(counter, m, done / SM_BLOCK + 2);
+        tier->gcm_strides(&key->aes, &key->ghash, counter, state, m->in + done, m->out + done, strides, decrypting);
+        done += strides * SM_STRIDE;
     }
-    if (!decrypting && m->length > 0)
-        tier->ghash_update(&key->ghash, state, m->out, m->length);
+    if (done < m->length) {
+        const size_t rest = m->length - done;
+        if (decrypting)
+            tier->ghash_update(&key->ghash, state, m->in + done, rest);
+        if (early) {
+            sm_xor(m->out + done, m->in + done, hides_tag + (1 + first) * SM_BLOCK, rest);
+        } else {
+            counter_block(counter, m, done / SM_BLOCK + 2);
+            tier->aes_ctr(&key->aes, counter, m->in + done, m->out + done, rest);
+        }
+        if (!decrypting)
+            tier->ghash_update(&key->ghash, state, m->out + done, rest);
+    }
 
     sm_put_be64(lengths, (uint64_t)(m->head_length + m->aad_length) * 8);
     sm_put_be64(lengths + 8, (uint64_t)m->length * 8);
@@ -127,7 +160,7 @@ int sm_gcm_seal(const uint8_t *key, size_t key_length, const uint8_t *iv, const 
 {
     sm_gcm_key prepared;
     uint8_t tag[SM_TAG_BYTES];
-    if (!fit(key_length, aad_length, length, tag_length) || sm_across(text, length, out, length + tag_length))
+    if (!fit(key_length, aad_length, length, tag_length))
         return -SM_USAGE;
     const sm_gcm_message message = {.iv = iv, .aad = aad, .aad_length = aad_length, .in = text, .out = out,
                                     .length = length};
@@ -148,8 +181,6 @@ int sm_gcm_open(const uint8_t *key, size_t key_length, const uint8_t *iv, const 
     if (length < tag_length)
         return -SM_TAG;
     const size_t plain = length - tag_length;
-    if (sm_across(text, length, out, plain))
-        return -SM_USAGE;
     const sm_gcm_message message = {.iv = iv, .aad = aad, .aad_length = aad_length, .in = text, .out = out,
                                     .length = plain};
     sm_gcm_key_once(&prepared, key, key_length);

@@ -70,7 +70,7 @@ X86 void sm_pclmul_ghash_update(const sm_ghash_key *key, uint8_t state[16], cons
     const __m128i *power = (const __m128i *)key->bytes;
     __m128i y = swapped(_mm_loadu_si128((const __m128i *)state));
     const __m128i *block = (const __m128i *)data;
-    if (key->count == SM_POWERS) {
+    if (key->count >= SM_FEW_POWERS) {
         for (; length >= 4 * SM_BLOCK; length -= 4 * SM_BLOCK, block += 4) {
             product p = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
             add_product(&p, _mm_xor_si128(y, swapped(_mm_loadu_si128(block))), power[3]);

@@ -75,7 +75,7 @@ ARM void sm_pmull_ghash_update(const sm_ghash_key *key, uint8_t state[16], const
 {
     uint64x2_t y = load_swapped(state);
     const uint64x2_t h = power_of(key, 1);
-    if (key->count >= 4) {
+    if (key->count >= SM_FEW_POWERS) {
         for (; length >= 4 * SM_BLOCK; length -= 4 * SM_BLOCK, data += 4 * SM_BLOCK) {
             product p = {vdupq_n_u64(0), vdupq_n_u64(0), vdupq_n_u64(0)};
             add_product(&p, veorq_u64(y, load_swapped(data)), power_of(key, 4));
