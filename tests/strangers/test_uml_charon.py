@@ -1,4 +1,4 @@
-"""Charon with a kernel's ESP, in a guest, against charon with its own: the kit judged (test_ike_uml has it judge us)."""
+"""Charon with a kernel's ESP, in a guest, against charon with its own: the kit judged, which judges us elsewhere."""
 
 from pathlib import Path
 
