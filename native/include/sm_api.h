@@ -2,7 +2,8 @@
  *
  * The text between the two marks below is also the cffi declaration (native/build.py reads it from here), so it holds
  * plain C and no preprocessor. Lengths and offsets are bytes. Calls give a count, a counter or a length, or a negated
- * status; nothing is written where a call is refused, except that a refused slot of a batch is zeroed.
+ * status; nothing is written where a call is refused, except that a refused slot of a batch is zeroed. A text and what
+ * it becomes may lie in one place, but not across each other; the slots of a batch lie apart.
  */
 #ifndef SM_API_H
 #define SM_API_H

@@ -106,6 +106,13 @@ static inline int sm_equal(const uint8_t *a, const uint8_t *b, size_t length)
     return sm_verdict((int)(1 & ((difference - 1) >> 8)));
 }
 
+/* 1 when two runs of bytes lie across each other: they share bytes and do not begin together. */
+static inline int sm_across(const uint8_t *a, size_t a_length, const uint8_t *b, size_t b_length)
+{
+    const uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
+    return x != y && a_length > 0 && b_length > 0 && x < y + b_length && y < x + a_length;
+}
+
 static inline void sm_xor(uint8_t *out, const uint8_t *a, const uint8_t *b, size_t length)
 {
     for (; length >= 8; length -= 8, out += 8, a += 8, b += 8) {

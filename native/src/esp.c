@@ -68,7 +68,8 @@ int64_t sm_esp_seal(sm_sa *sa, const uint8_t *inner, size_t length, uint32_t nex
     int fault = direction_fault(sa, SEALS);
     if (fault != SM_OK)
         return -fault;
-    if (next_header > 0xFF || length > INNER_MAX || room < length + SM_ESP_MORE)
+    if (next_header > 0xFF || length > INNER_MAX || room < length + SM_ESP_MORE ||
+        (inner != out + FRONT && sm_across(inner, length, out, length + SM_ESP_MORE)))
         return -SM_USAGE;
     sm_association *a = sa->inside;
     if (a->sequence > SEQUENCE_MAX)
@@ -125,7 +126,7 @@ int64_t sm_esp_peek(sm_sa *sa, const uint8_t *packet, size_t length, uint8_t *ou
     if (fault != SM_OK)
         return -fault;
     if (length < FRONT + SM_ESP_GRAIN + SM_TAG_BYTES || length % SM_ESP_GRAIN != 0 || length > PACKET_MAX ||
-        room < length)
+        room < length || sm_across(packet + FRONT, length - FRONT, out, length - FRONT - SM_TAG_BYTES))
         return -SM_USAGE;
     sm_association *a = sa->inside;
     const uint32_t sequence = sm_be32(packet + SM_ESP_SEQUENCE_AT);

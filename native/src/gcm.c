@@ -160,7 +160,7 @@ int sm_gcm_seal(const uint8_t *key, size_t key_length, const uint8_t *iv, const 
 {
     sm_gcm_key prepared;
     uint8_t tag[SM_TAG_BYTES];
-    if (!fit(key_length, aad_length, length, tag_length))
+    if (!fit(key_length, aad_length, length, tag_length) || sm_across(text, length, out, length + tag_length))
         return -SM_USAGE;
     const sm_gcm_message message = {.iv = iv, .aad = aad, .aad_length = aad_length, .in = text, .out = out,
                                     .length = length};
@@ -181,6 +181,8 @@ int sm_gcm_open(const uint8_t *key, size_t key_length, const uint8_t *iv, const 
     if (length < tag_length)
         return -SM_TAG;
     const size_t plain = length - tag_length;
+    if (sm_across(text, length, out, plain))
+        return -SM_USAGE;
     const sm_gcm_message message = {.iv = iv, .aad = aad, .aad_length = aad_length, .in = text, .out = out,
                                     .length = plain};
     sm_gcm_key_once(&prepared, key, key_length);

@@ -230,7 +230,7 @@ int64_t sm_seal_one(sm_store *store, uint32_t index, uint32_t control, const uin
     int fault = sm_store_fault(store, index);
     if (fault != SM_OK)
         return -fault;
-    if (length > SM_MESSAGE_MAX || room < length + SM_DLMS_TAG)
+    if (length > SM_MESSAGE_MAX || room < length + SM_DLMS_TAG || sm_across(text, length, out, length + SM_DLMS_TAG))
         return -SM_USAGE;
     sm_gate_enter(store->gate);
     fault = sm_message_seal(store, index, control, text, length, out, &counter);
@@ -245,7 +245,7 @@ int64_t sm_open_one(sm_store *store, uint32_t index, uint32_t control, uint32_t 
     int fault = sm_store_fault(store, index);
     if (fault != SM_OK)
         return -fault;
-    if (length > SM_MESSAGE_MAX || room < length)
+    if (length > SM_MESSAGE_MAX || room < length || sm_across(text, length, out, length))
         return -SM_USAGE;
     sm_gate_enter(store->gate);
     fault = sm_message_open(store, index, control, counter, text, length, out, &plain);

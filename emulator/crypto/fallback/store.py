@@ -389,6 +389,8 @@ class ContextStore(StoreBase):
     def open_batch(
         self, indices: Sequence[int], security_control: int, counters: Sequence[int], texts: Sequence[bytes]
     ) -> list[bytes | EmulatorError]:
+        if any(not 0 <= counter <= COUNTER_MAX for counter in counters):
+            raise UsageError("a counter of a batch is 0 to FFFFFFFF")
         answers = self._each(
             lambda index, counter, text: self.open(index, security_control, counter, text), indices, counters, texts
         )
