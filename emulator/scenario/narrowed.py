@@ -128,17 +128,30 @@ def to_faults(scenario: Scenario, entries: Sequence[dict[str, Any]]) -> Scenario
 
 
 def without_campaign(scenario: Scenario, index: int) -> Scenario:
-    """The same without a campaign; faults that begin later begin with the same campaign as before."""
+    """The same without a campaign; faults that begin later, and what happens to the link then, begin with the same
+    campaign as before."""
     entries = []
     last = len(scenario.campaigns) - 2
+
+    def renumbered(begins: int) -> int:
+        return min(begins - 1 if begins > index else begins, last)
+
     for entry in scenario.faults:
-        begins = int(entry.get("campaign", 0))
-        begins = min(begins - 1 if begins > index else begins, last)
+        begins = renumbered(int(entry.get("campaign", 0)))
         entries.append({**{key: value for key, value in entry.items() if key != "campaign"}, "campaign": begins})
         if not begins:
             del entries[-1]["campaign"]
     left = tuple(step for at, step in enumerate(scenario.campaigns) if at != index)
-    return msgspec.structs.replace(scenario, campaigns=left, faults=tuple(entries))
+    link = scenario.link
+    deaths = tuple(
+        each if each.campaign is None else msgspec.structs.replace(each, campaign=renumbered(each.campaign))
+        for each in link.peer_deaths
+    )
+    cut = link.cut_over
+    if cut is not None and cut.campaign is not None:
+        cut = msgspec.structs.replace(cut, campaign=renumbered(cut.campaign))
+    link = msgspec.structs.replace(link, peer_deaths=deaths, cut_over=cut)
+    return msgspec.structs.replace(scenario, campaigns=left, faults=tuple(entries), link=link)
 
 
 def to_wishes(scenario: Scenario, index: int, wishes: Sequence[Wish]) -> Scenario:

@@ -244,17 +244,27 @@ def _fewer_wishes(trials: _Trials) -> None:
 
 
 def _fewer_outages(trials: _Trials) -> None:
+    """Of those that are planned, and of the gateways' deaths; and the link that is not cut over."""
+    _fewer_of_the_link(trials, "outages", "outages of the link")
+    _fewer_of_the_link(trials, "peer_deaths", "deaths of its gateways")
     scenario = trials.best.scenario
-    outages = scenario.link.outages
-    if not outages:
+    if scenario.link.cut_over is not None:
+        link = msgspec.structs.replace(scenario.link, cut_over=None)
+        trials.fails(msgspec.structs.replace(scenario, link=link), "without the cut-over")
+
+
+def _fewer_of_the_link(trials: _Trials, field: str, what: str) -> None:
+    scenario = trials.best.scenario
+    every: Sequence[object] = getattr(scenario.link, field) or ()
+    if not every:
         return
 
     def candidate(left: Sequence[int]) -> bool:
-        link = msgspec.structs.replace(scenario.link, outages=tuple(outages[at] for at in left))
+        link = msgspec.structs.replace(scenario.link, **{field: tuple(every[at] for at in left)})
         changed = msgspec.structs.replace(scenario, link=link)
-        return trials.fails(changed, f"{len(left)} of {len(outages)} outages of the link")
+        return trials.fails(changed, f"{len(left)} of {len(every)} {what}")
 
-    _minimise(range(len(outages)), candidate, empty=True)
+    _minimise(range(len(every)), candidate, empty=True)
 
 
 def _without_healing(trials: _Trials) -> None:

@@ -133,7 +133,11 @@ def test_campaigns_outages_and_wishes_go_too() -> None:
         {
             "name": "wishes",
             "estate": {"source": "demo-street", "only": [0, 1, 4], "conditions": False},
-            "link": {"outages": [{"at": "06:00:05"}, {"at": "09:00:00", "day": 1}]},
+            "link": {
+                "outages": [{"at": "06:00:05"}, {"at": "09:00:00", "day": 1}],
+                "peer_deaths": [{"at": "06:00:15"}, {"at": "09:00:00", "campaign": 2}],
+                "cut_over": {"at": "10:00:00", "campaign": 2},
+            },
             "campaigns": [{"kind": "migrate"}, {"kind": "requests", "wishes": wishes}, {"kind": "pass", "days": 3}],
             "checks": [{"check": "requested", "done": [3, 3], "failed": 0}],
         }
@@ -141,6 +145,8 @@ def test_campaigns_outages_and_wishes_go_too() -> None:
     found = shrink.shrink(read, signature="requested failed: too many").read.scenario
     assert found.estate.only == (0,)
     assert found.link.outages == ()
+    assert found.link.peer_deaths == ()
+    assert found.link.cut_over is None
     (step,) = found.campaigns
     assert [wish.home for wish in step.wishes] == [0]  # type: ignore[union-attr]
 
@@ -183,3 +189,22 @@ def test_the_emitted_test_fails_while_the_trouble_is_there_and_passes_when_it_is
     assert "1 failed, 1 passed" in found.stdout
     assert f"(home {PLANTED})" in found.stdout
     assert "digest" in found.stdout
+
+
+def test_what_waits_for_a_campaign_goes_on_waiting_for_it() -> None:
+    """Without the first of three campaigns the others have other numbers, and so has what happens to the link then."""
+    scenario = reading.convert(
+        {
+            "name": "later",
+            "link": {
+                "kind": "ipsec",
+                "peer_deaths": [{"at": "06:00:00", "campaign": 2}, {"at": "06:00:00", "day": 3}],
+                "cut_over": {"at": "10:00:00", "campaign": 1},
+            },
+            "campaigns": [{"kind": "migrate"}, {"kind": "rotate"}, {"kind": "pass", "days": 1}],
+        }
+    ).scenario
+    link = narrowed.without_campaign(scenario, 0).link
+    assert [each.campaign for each in link.peer_deaths] == [1, None]
+    assert link.cut_over is not None
+    assert link.cut_over.campaign == 0
