@@ -25,7 +25,7 @@ from emulator.fleet.faulty_radio import FaultyLink
 from emulator.fleet.installation import KEYED, Installation
 from emulator.fleet.rows import Rows
 from emulator.fleet.stricken import Stricken
-from emulator.fleet.wires import Radio, ShortMessage, WanDown, WanUp
+from emulator.fleet.wires import PARTIES, Radio, ShortMessage, WanDown, WanUp
 from emulator.han.join import JoinState
 from emulator.han.link_state import FOREVER, NEVER, HanLink
 from emulator.headend.desk import Caseworker, Desk
@@ -64,7 +64,6 @@ _HAN_PORTS: Final[Mapping[Port, Party]] = {
 
 _HEADEND: Final = int(Party.HEADEND)
 _BY_NUMBER: Final = tuple(Party)
-_PARTIES: Final = 8
 
 _PACK: Final = msgspec.msgpack.Encoder().encode
 _UNPACK: Final = msgspec.msgpack.Decoder(dict[int, bytes]).decode
@@ -146,7 +145,7 @@ class Cell(Stricken):
                 drop()  # associations are volatile; and a server holds its device, which else waits for the collector
         self.rows.store(installation, _PACK(states) if states else b"")
         for party in _HAN_PORTS.values():
-            self._links.pop(installation * _PARTIES + party, None)
+            self._links.pop(installation * PARTIES + party, None)
 
     def home(self, installation: int) -> Installation:
         """The truth about a home, kept while it is awake or being called: drawing it takes 70 µs."""
@@ -238,7 +237,7 @@ class Cell(Stricken):
 
     def _watch(self, installation: int) -> Callable[[Party, Instant], JoinState]:
         """How the radio of a home tells its hub of a device; asked for every frame that the hub forwards."""
-        links, first = self._links, installation * _PARTIES
+        links, first = self._links, installation * PARTIES
 
         def watch(device: Party, now: Instant) -> JoinState:
             link = links.get(first + device)
@@ -262,13 +261,13 @@ class Cell(Stricken):
             (Party.HUB, ALERTS): WanUp(chain, air, coverages, journal, alerts=True),
         }
         for port, device in _HAN_PORTS.items():
-            wires[Party.HUB, port] = Radio(self.link, device, down=True, hub_port=port, journal=journal)
-            wires[device, HAN] = Radio(self.link, device, down=False, hub_port=port, journal=journal)
+            wires[Party.HUB, port] = Radio(self._links, self.link, device, down=True, hub_port=port, journal=journal)
+            wires[device, HAN] = Radio(self._links, self.link, device, down=False, hub_port=port, journal=journal)
         return wires
 
     def link(self, installation: int, party: Party) -> HanLink | FaultyLink:
         """The radio link between a home's hub and one of its devices."""
-        key = installation * _PARTIES + party
+        key = installation * PARTIES + party
         found = self._links.get(key)
         if found is None:
             home = self.home(installation)

@@ -10,7 +10,7 @@ replay windows, the air does neither. An alert leaves the hub with four bytes of
 as its destination is set in the device and not in the wiring.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from emulator.kernel.effects import ALERTS, HAN, SMS, WAN, Instant, Note, Port
@@ -25,6 +25,9 @@ OVERHEARD: Final[Port] = "alerts.overheard"
 """The port at which a head end that stands for every operator hears what is addressed to the others."""
 
 _ALERT_PREFIX: Final = 6
+
+PARTIES: Final = 8
+"""Room for the parties of a home: a device's radio link is known by home * PARTIES + party."""
 
 Coverages = dict[int, Coverage]
 """Installation -> its hub's radio coverage, for those that have gaps in it."""
@@ -129,22 +132,34 @@ class ShortMessage:
 
 
 class Radio:
-    """One way over the HAN between the hub and one device. `links` finds the link, which keeps the state."""
+    """One way over the HAN between the hub and one device. `known` are the links there are, by home * PARTIES + party;
+    `links` makes the one that is not among them."""
 
     stages: Final = 1
-    __slots__ = ("_down", "_journal", "_links", "_party", "hears")
+    __slots__ = ("_device", "_down", "_journal", "_known", "_links", "_party", "hears")
 
     def __init__(
-        self, links: Callable[[int, Party], RadioLink], party: Party, *, down: bool, hub_port: Port, journal: Journal
+        self,
+        known: Mapping[int, RadioLink],
+        links: Callable[[int, Party], RadioLink],
+        party: Party,
+        *,
+        down: bool,
+        hub_port: Port,
+        journal: Journal,
     ) -> None:
+        self._known = known
         self._links = links
         self._party = party
+        self._device = int(party)
         self._down = down
         self.hears = (party, HAN) if down else (Party.HUB, hub_port)
         self._journal = journal
 
     def carry(self, stage: int, installation: int, payload: bytes, now: Instant, number: int) -> Any:
-        link = self._links(installation, self._party)
+        link = self._known.get(installation * PARTIES + self._device)
+        if link is None:
+            link = self._links(installation, self._party)
         delays = link.down(now, number) if self._down else link.up(now, number)
         if not delays:
             self._journal.note(now, installation, self._party, Note("han.lost", (self._down,)))

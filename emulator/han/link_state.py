@@ -21,6 +21,8 @@ from emulator.kernel.effects import Instant
 from emulator.kernel.machine import Party
 from emulator.kernel.time import HOUR
 
+_HALF: Final = 2.0**32
+
 FOREVER: Final[Instant] = 1 << 62
 NEVER: Final[Instant] = -(1 << 62)
 
@@ -67,8 +69,11 @@ class HanLink:
         "_gone_until",
         "_level",
         "_lost",
+        "_low",
         "_profile",
+        "_risk",
         "_sleepy",
+        "_span",
         "_up_key",
         "_up_last",
         "installation",
@@ -103,7 +108,9 @@ class HanLink:
         self._up_last = NEVER
         if lqi is None:
             lqi = between(profile.lqi_min, profile.lqi_max, seed, self.place + ".lqi", installation)
-        self._level = lqi
+        self._low = profile.latency_us_min
+        self._span = profile.latency_us_max - profile.latency_us_min + 1
+        self._level_at(lqi)
 
     def state(self, now: Instant) -> JoinState:
         """How the device stands to the network at `now`."""
@@ -153,7 +160,14 @@ class HanLink:
         if rhythm != self._sleepy:
             self._sleepy = rhythm
             self._awake_until = NEVER
+        self._level_at(level)
+
+    def _level_at(self, level: int) -> None:
+        """Wander about this level. `_risk` is what the high half of a draw is held against: settled for a link that is
+        never poor, negative for one that has to be asked each time."""
+        profile = self._profile
         self._level = level
+        self._risk = -1.0 if level < profile.lqi_poor + profile.lqi_wander else max(profile.loss, 0.0) * _HALF
 
     def down(self, now: Instant, number: int) -> list[int]:
         """Hub to device: the delay in µs until it hears, or nothing when it never will. `number` keys the chance."""
@@ -168,7 +182,9 @@ class HanLink:
         flight = self._flight(self._down_key, start, number)
         if flight < 0:
             return []
-        heard = max(start + flight, self._down_last + 1)
+        heard = start + flight
+        if heard <= self._down_last:
+            heard = self._down_last + 1
         self._down_last = heard
         if sleepy is not None:
             self._awake_until = sleepy.awake_after(heard, self._awake_until)
@@ -183,7 +199,9 @@ class HanLink:
         flight = self._flight(self._up_key, now, number)
         if flight < 0:
             return []
-        heard = max(now + flight, self._up_last + 1)
+        heard = now + flight
+        if heard <= self._up_last:
+            heard = self._up_last + 1
         self._up_last = heard
         return [heard - now]
 
@@ -194,12 +212,11 @@ class HanLink:
 
     def _flight(self, key: int, now: Instant, number: int) -> int:
         """Time in the air in µs, or -1: lost. One draw gives both: high half loss, low half latency."""
-        profile = self._profile
         luck = mix(key, self.installation, number)
-        loss = profile.loss
-        poor = profile.lqi_poor
-        if self._level < poor + profile.lqi_wander:
-            loss = max(loss, (poor - self.lqi(now)) / poor)
-        if loss > 0 and (luck >> 32) < loss * 4294967296.0:
+        risk = self._risk
+        if risk < 0.0:
+            profile = self._profile
+            risk = max(profile.loss, (profile.lqi_poor - self.lqi(now)) / profile.lqi_poor) * _HALF
+        if luck >> 32 < risk:
             return -1
-        return profile.latency_us_min + (luck & 0xFFFF_FFFF) % (profile.latency_us_max - profile.latency_us_min + 1)
+        return self._low + (luck & 0xFFFF_FFFF) % self._span

@@ -71,11 +71,13 @@ class DeliveryLog:
         if conversation >= 0:
             opened = self._open
             if not direction:
-                opened[conversation] = opened.get(conversation, 0) + 1
-            elif left := opened.pop(conversation, 0):
+                opened[conversation] = opened[conversation] + 1 if conversation in opened else 1
+            elif conversation in opened:
                 self.exchanges += 1
-                if left > 1:
-                    opened[conversation] = left - 1
+                if opened[conversation] > 1:
+                    opened[conversation] -= 1
+                else:
+                    del opened[conversation]
             else:
                 self.unasked += 1
         if len(packets) == _BLOCK:
