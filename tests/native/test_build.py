@@ -1,9 +1,12 @@
 """The C core's house rules: committed is what the sources make, nothing is forgotten, two compilers are content."""
 
 import importlib.util
+import os
 import re
+import resource
 import shutil
 import subprocess
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -92,3 +95,24 @@ def test_gcc_has_nothing_to_say_and_sees_no_writable_global(tmp_path) -> None:
         pytest.skip("no nm here")
     done = subprocess.run(["nm", *objects], capture_output=True, text=True, check=True)
     assert set(re.findall(r" [bBdDC] (\w+)", done.stdout)) == {"chosen"}
+
+
+def test_the_core_is_small_and_soon_built(tmp_path) -> None:
+    """As it is shipped: at most 120 kB of code with cffi's part, in at most 10 s of one processor's time."""
+    if shutil.which("gcc") is None or shutil.which("size") is None:
+        pytest.skip("no gcc or no size here")
+    headers = Path(sysconfig.get_path("include"))
+    if not (headers / "Python.h").exists():
+        pytest.skip("no Python.h here")
+    flags = [flag for flag in extension()["extra-compile-args"] if flag != "-g0"]
+    sources = [ROOT / source for source in extension()["sources"]]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        ["gcc", *flags, "-fPIC", "-DPy_LIMITED_API=0x030b0000", f"-I{headers}", f"-I{NATIVE / 'include'}", "-c",
+         *sources], cwd=tmp_path, check=True,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(["size", "-A", *tmp_path.glob("*.o")], capture_output=True, text=True, check=True)
+    assert 60_000 < sum(int(size) for size in re.findall(r"^\.text\S*\s+(\d+)", done.stdout, re.MULTILINE)) <= 120_000
+    # Processors shared with other work count its waits as ours: twice the time then.
+    assert after.ru_utime - before.ru_utime <= (10 if os.getloadavg()[0] < (os.cpu_count() or 1) else 20)
