@@ -17,11 +17,13 @@ PROOFS: Final[dict[str, Proof]] = {
     "counters": counters.counters,
     "refusals": refusals.refusals,
     "constant-time": constant_time.constant_time,
+    "marked-memory": constant_time.constant_time_inside,
     "sanitizers": watchmen.sanitizers,
+    "aarch64": watchmen.aarch64,
     "fuzzers": watchmen.fuzzers,
 }
 
-WATCHMEN: Final = frozenset(("constant-time", "sanitizers", "fuzzers"))
+WATCHMEN: Final = frozenset(("constant-time", "marked-memory", "sanitizers", "aarch64", "fuzzers"))
 """Proofs that compile the core again with a watchman in it: not among the quick ones."""
 
 

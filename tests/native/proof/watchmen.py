@@ -5,6 +5,7 @@ reference of its own, written from the standards. Both are built with the core i
 as it is said to be. A target that is told to lie about a buffer by one byte must be caught, or the watch sleeps.
 """
 
+import platform
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,6 +58,22 @@ def _run(shop: Workshop, target: Path, seed: int, cases: int) -> str:
     done = shop.run(target, seed, cases, settings=_QUIET)
     demand(done.returncode == 0, f"{target.name} {seed} {cases}:", done.stderr[:3000])
     return done.stdout
+
+
+def aarch64(setting: Setting) -> Counts:
+    """Random cases of both targets on the other architecture, under qemu-user where this machine is not one."""
+    shop, counts = setting.workshop, {"cases": 0}
+    native = platform.machine() == "aarch64"
+    compiler = "gcc" if native else shop.tool("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")
+    before = () if native else (shop.tool("qemu-aarch64", "qemu-user"),)
+    for name, sources in TARGETS.items():
+        last = (tiers_flag(), *(() if native else ("-static",)))
+        driver = DRIVERS / "chance.c"
+        target = shop.program(f"aarch64-{name}", Path(compiler).name, ("-O2", "-g1"), *sources, driver, last=last)
+        done = shop.run(*before, target, 3, CASES[name] // 2)
+        demand(done.returncode == 0, f"{name} on aarch64:", done.stderr[:3000])
+        counts["cases"] += CASES[name] // 2
+    return counts
 
 
 def fuzzers(setting: Setting) -> Counts:
