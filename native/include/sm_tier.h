@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SM_BLOCK = 16, SM_POWERS = 8, SM_FEW_POWERS = 4, SM_STRIDE = 8 * SM_BLOCK };
+enum { SM_BLOCK = 16, SM_POWERS = 8, SM_FEW_POWERS = 4, SM_POWERS_MOST = 16, SM_STRIDE = 8 * SM_BLOCK };
 
 /* Round keys as the tier likes them: plain (16 bytes a round) or bitsliced (64 bytes a round). */
 typedef struct {
@@ -19,7 +19,7 @@ typedef struct {
 
 /* H, and H^2 up to H^count, as the tier likes them. */
 typedef struct {
-    alignas(16) uint8_t bytes[SM_POWERS * SM_BLOCK];
+    alignas(64) uint8_t bytes[(SM_FEW_POWERS + SM_POWERS_MOST + 4) * SM_BLOCK];
     unsigned count;
 } sm_ghash_key;
 
@@ -37,7 +37,7 @@ typedef struct {
     void (*aes_decrypt)(const sm_aes_key *key, const uint8_t *in, uint8_t *out, size_t blocks);
     /* Counter mode from this counter block on (its last 32 bits count). in and out may be the same place. */
     void (*aes_ctr)(const sm_aes_key *key, const uint8_t counter[16], const uint8_t *in, uint8_t *out, size_t length);
-    /* powers is 1, SM_FEW_POWERS or SM_POWERS. */
+    /* powers is 1, SM_FEW_POWERS or SM_POWERS, and `count` may become more. */
     void (*ghash_prepare)(sm_ghash_key *key, const uint8_t h[16], unsigned powers);
     /* state = GHASH continued over data, its last block padded with zeros. */
     void (*ghash_update)(const sm_ghash_key *key, uint8_t state[16], const uint8_t *data, size_t length);
@@ -45,6 +45,11 @@ typedef struct {
      * SM_POWERS powers. NULL: this tier does the one after the other. in and out may be the same place. */
     void (*gcm_strides)(const sm_aes_key *key, const sm_ghash_key *ghash, const uint8_t counter[16], uint8_t state[16],
                         const uint8_t *in, uint8_t *out, size_t strides, int decrypting);
+    /* A whole message under a key with SM_POWERS_MOST powers; NULL: gcm.c puts it together. aad: the last block of what is only
+     * authenticated, padded, or zeros where nothing is; aad_length: of all of that; state: GHASH of what comes before that
+     * block, becomes the tag. in and out may be the same place. */
+    void (*gcm)(const sm_aes_key *key, const sm_ghash_key *ghash, const uint8_t iv[12], const uint8_t aad[16],
+                size_t aad_length, uint8_t state[16], const uint8_t *in, uint8_t *out, size_t length, int decrypting);
     const struct sm_lanes *lanes; /* messages side by side (sm_lanes.h); NULL when this tier does one at a time */
 } sm_tier;
 
@@ -76,8 +81,9 @@ void sm_pclmul_ghash_prepare(sm_ghash_key *key, const uint8_t h[16], unsigned po
 void sm_pclmul_ghash_update(const sm_ghash_key *key, uint8_t state[16], const uint8_t *data, size_t length);
 void sm_aesni_gcm_strides(const sm_aes_key *key, const sm_ghash_key *ghash, const uint8_t counter[16],
                           uint8_t state[16], const uint8_t *in, uint8_t *out, size_t strides, int decrypting);
-void sm_vaes_gcm_strides(const sm_aes_key *key, const sm_ghash_key *ghash, const uint8_t counter[16],
-                         uint8_t state[16], const uint8_t *in, uint8_t *out, size_t strides, int decrypting);
+void sm_vaes_ghash_prepare(sm_ghash_key *key, const uint8_t h[16], unsigned powers);
+void sm_vaes_gcm(const sm_aes_key *key, const sm_ghash_key *ghash, const uint8_t iv[12], const uint8_t aad[16],
+                 size_t aad_length, uint8_t state[16], const uint8_t *in, uint8_t *out, size_t length, int decrypting);
 
 void sm_aarch64_aes_expand(sm_aes_key *key, const uint8_t *raw, size_t key_length);
 void sm_aarch64_aes_invert(sm_aes_key *key);

@@ -29,11 +29,13 @@ const sm_tier sm_tier_portable = {
 #define WITH_AESNI                                                                                                     \
     .schedule_bytes = 15 * 16, .aes_expand = sm_aesni_aes_expand, .aes_invert = sm_aesni_aes_invert,                   \
     .aes_encrypt = sm_aesni_aes_encrypt, .aes_decrypt = sm_aesni_aes_decrypt, .aes_ctr = sm_aesni_aes_ctr,             \
-    .ghash_prepare = sm_pclmul_ghash_prepare, .ghash_update = sm_pclmul_ghash_update
+    .ghash_update = sm_pclmul_ghash_update
+#define WITH_STRIDES .ghash_prepare = sm_pclmul_ghash_prepare, .gcm_strides = sm_aesni_gcm_strides
 
-const sm_tier sm_tier_aesni = {.name = "aesni", WITH_AESNI, .gcm_strides = sm_aesni_gcm_strides, .lanes = &sm_lanes_sse};
-const sm_tier sm_tier_avx2 = {.name = "avx2", WITH_AESNI, .gcm_strides = sm_aesni_gcm_strides, .lanes = &sm_lanes_avx2};
-const sm_tier sm_tier_vaes = {.name = "vaes", WITH_AESNI, .gcm_strides = sm_vaes_gcm_strides, .lanes = &sm_lanes_vaes};
+const sm_tier sm_tier_aesni = {.name = "aesni", WITH_AESNI, WITH_STRIDES, .lanes = &sm_lanes_sse};
+const sm_tier sm_tier_avx2 = {.name = "avx2", WITH_AESNI, WITH_STRIDES, .lanes = &sm_lanes_avx2};
+const sm_tier sm_tier_vaes = {
+    .name = "vaes", WITH_AESNI, .ghash_prepare = sm_vaes_ghash_prepare, .gcm = sm_vaes_gcm, .lanes = &sm_lanes_vaes};
 
 static int has_aesni(void)
 {

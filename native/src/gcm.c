@@ -2,7 +2,8 @@
  *
  * A DLMS message is a few blocks under a key that is used once, so the block of H, the block that hides the tag and the first
  * counter blocks go through AES together: a short message costs one pass. Longer ones go on in strides of eight blocks, where
- * the tier has them (and the first pass takes as many blocks as leave whole strides), or in counter mode.
+ * the tier has them (and the first pass takes as many blocks as leave whole strides), or in counter mode. A tier may also take
+ * long messages, and all under a key that is kept, as a whole.
  */
 #include "sm_gcm.h"
 
@@ -17,22 +18,29 @@ void sm_gcm_key_once(sm_gcm_key *key, const uint8_t *raw, size_t key_length)
 {
     key->tier = sm_tier_now();
     key->hashed = 0;
+    key->ghash.count = 1;
     key->tier->aes_expand(&key->aes, raw, key_length);
 }
 
-void sm_gcm_key_kept(sm_gcm_key *key, const uint8_t *raw, size_t key_length)
+/* H and all its powers. */
+static void hash_key(sm_gcm_key *key)
 {
     uint8_t h[SM_BLOCK] = {0};
-    sm_gcm_key_once(key, raw, key_length);
     key->tier->aes_encrypt(&key->aes, h, h, 1);
     key->tier->ghash_prepare(&key->ghash, h, SM_POWERS);
     key->hashed = 1;
     sm_wipe(h, sizeof h);
 }
 
+void sm_gcm_key_kept(sm_gcm_key *key, const uint8_t *raw, size_t key_length)
+{
+    sm_gcm_key_once(key, raw, key_length);
+    hash_key(key);
+}
+
 void sm_gcm_key_wipe(sm_gcm_key *key)
 {
-    sm_wipe(&key->ghash, sizeof key->ghash);
+    sm_wipe(key->ghash.bytes, key->ghash.count == 1 ? SM_BLOCK : sizeof key->ghash.bytes);
     sm_wipe(key->aes.bytes, key->tier->schedule_bytes);
 }
 
@@ -73,6 +81,35 @@ static void counter_block(uint8_t block[SM_BLOCK], const sm_gcm_message *m, size
 {
     memcpy(block, m->iv, SM_IV);
     sm_put_be32(block + SM_IV, (uint32_t)number);
+}
+
+/* A message in one go, where the tier can: 1 when it is done. */
+static int in_one_go(sm_gcm_key *key, const sm_gcm_message *m, int decrypting, uint8_t tag[SM_TAG_BYTES])
+{
+    const size_t total = m->head_length + m->aad_length, last = total > 0 ? (total - 1) % SM_BLOCK + 1 : 0;
+    const int in_aad = m->aad_length >= last;
+    uint8_t block[SM_BLOCK] = {0};
+    if (key->tier->gcm == NULL || (!in_aad && m->aad_length > 0)) /* a last block from two places */
+        return 0;
+    if (!key->hashed && m->length < SOME_BLOCKS * SM_BLOCK)
+        return 0;
+    if (!key->hashed)
+        hash_key(key);
+    if (key->ghash.count != SM_POWERS_MOST)
+        return 0;
+    if (last > 0)
+        memcpy(block, in_aad ? m->aad + m->aad_length - last : m->head + m->head_length - last, last);
+    memset(tag, 0, SM_TAG_BYTES);
+    if (last < total) {
+        sm_gcm_message before = *m;
+        if (in_aad)
+            before.aad_length -= last;
+        else
+            before.head_length -= last;
+        hash_aad(key, &before, tag);
+    }
+    key->tier->gcm(&key->aes, &key->ghash, m->iv, block, total, tag, m->in, m->out, m->length, decrypting);
+    return 1;
 }
 
 static inline void run(sm_gcm_key *key, const sm_gcm_message *m, int decrypting, uint8_t tag[SM_TAG_BYTES])
@@ -141,12 +178,14 @@ static inline void run(sm_gcm_key *key, const sm_gcm_message *m, int decrypting,
 
 void sm_gcm_encrypt(sm_gcm_key *key, const sm_gcm_message *message, uint8_t tag[SM_TAG_BYTES])
 {
-    run(key, message, 0, tag);
+    if (!in_one_go(key, message, 0, tag))
+        run(key, message, 0, tag);
 }
 
 void sm_gcm_decrypt(sm_gcm_key *key, const sm_gcm_message *message, uint8_t tag[SM_TAG_BYTES])
 {
-    run(key, message, 1, tag);
+    if (!in_one_go(key, message, 1, tag))
+        run(key, message, 1, tag);
 }
 
 static int fit(size_t key_length, size_t aad_length, size_t length, size_t tag_length)
