@@ -44,14 +44,17 @@ class Frr:
         (folder / "group").write_text(
             groups + "".join(f"{name}:x:{65_000 + len(name)}:root\n" for name in ("frr", "frrvty"))
         )
-        guest.run(["mount", "--bind", str(folder / "group"), "/etc/group"])
+        # Having dropped its privileges it can read the guest's own files, and no folder of whoever runs the guest.
+        self._folder = f"{guest.state}/frr"
+        guest.run(["cp", "-r", "--no-preserve=all", str(folder), self._folder])
+        guest.run(["mount", "--bind", f"{self._folder}/group", "/etc/group"])
         guest.run("mkdir -p /run/frr")
-        self.programs = [self._start("zebra", str(folder / "zebra.conf"))]
+        self.programs = [self._start("zebra", f"{self._folder}/zebra.conf")]
         end = time.monotonic() + 30
         while guest.run("test -S /run/frr/zserv.api", check=False).returncode:  # ldpd asks once and again in 10 s
             assert time.monotonic() < end, self.log("zebra")
             time.sleep(0.05)
-        self.programs.append(self._start("ldpd", str(folder / "ldpd.conf")))
+        self.programs.append(self._start("ldpd", f"{self._folder}/ldpd.conf"))
 
     def _start(self, name: str, settings: str) -> Any:
         words = ["-u", "root", "-g", "root", "-f", settings, "-i", f"/run/frr/{name}.pid", "-P", "0"]
@@ -62,7 +65,7 @@ class Frr:
         """One command of FRR's shell, asked of one daemon."""
         environment = [f"{name}={value}" for name, value in self._environment.items()]
         words = [str(self._root / "usr/bin/vtysh"), "--vty_socket", "/run/frr", "--config_dir"]
-        words += [str(self._guest.folder / "frr"), "-d", daemon, "-c", command]
+        words += [self._folder, "-d", daemon, "-c", command]
         return self._guest.run(["env", *environment, *words]).stdout
 
     def neighbours(self) -> list[dict[str, Any]]:
