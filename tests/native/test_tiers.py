@@ -62,3 +62,21 @@ def test_a_tier_of_aarch64(tmp_path, tier) -> None:
         return
     missing("aarch64-linux-gnu-gcc", "qemu-aarch64")
     passed("qemu-aarch64", built(tmp_path, "aarch64-linux-gnu-gcc", "-static"), tier)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", ["portable", "avx2"])
+def test_threads_do_not_race(tmp_path, tier) -> None:
+    """threads.c under ThreadSanitizer: two seal and open, a third changes keys; nothing is touched by two at once."""
+    missing("gcc")
+    target = tmp_path / "threads"
+    sources = [ROOT / "tests" / "native" / "threads.c", *sorted((ROOT / "native" / "src").glob("*.c"))]
+    flags = ["-std=c11", "-O1", "-g", "-fsanitize=thread", f"-I{ROOT / 'native' / 'include'}"]
+    done = subprocess.run(["gcc", *flags, "-o", target, *sources, "-lpthread"], capture_output=True, text=True)
+    if "tsan" in done.stderr:
+        pytest.skip(done.stderr.splitlines()[0])
+    assert done.returncode == 0, done.stderr[:4000]
+    done = subprocess.run([target, tier], capture_output=True, text=True, timeout=300)
+    if done.returncode == ABSENT or "unexpected memory mapping" in done.stderr:
+        pytest.skip(done.stderr or f"this CPU has not what {tier} needs")
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr[:4000]
