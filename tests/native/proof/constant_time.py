@@ -23,7 +23,13 @@ NO_TIER: Final = 3
 
 
 def _watched(shop: Workshop, program: Path, *arguments: str) -> tuple[int, str]:
-    done = shop.run(shop.tool("valgrind", "valgrind"), "--quiet", f"--error-exitcode={REPORTED}", program, *arguments)
+    valgrind = (
+        shop.tool("valgrind", "valgrind"),
+        "--quiet",
+        f"--error-exitcode={REPORTED}",
+        "--exit-on-first-error=yes",
+    )
+    done = shop.run(*valgrind, program, *arguments)
     return done.returncode, done.stderr
 
 
@@ -57,7 +63,7 @@ def constant_time_inside(setting: Setting) -> Counts:
     """MemorySanitizer: batches and packets on every tier this CPU has, and every planted leak."""
     shop, counts = setting.workshop, {"runs": 0, "leaks caught": 0}
     known = DRIVERS / "known_to_msan.h"
-    flags = ("-O1", "-g1", "-fsanitize=memory", "-DSM_CHECK_SECRETS", "-include", str(known))
+    flags = ("-std=gnu11", "-O1", "-g1", "-fsanitize=memory", "-DSM_CHECK_SECRETS", "-include", str(known))
     many = shop.program("secrets-inside", "clang", flags, SECRETS["many"], last=(tiers_flag(),))
     options = {"MSAN_OPTIONS": f"exit_code={REPORTED}"}
     for tier in setting.core.tiers:

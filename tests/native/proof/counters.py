@@ -26,7 +26,7 @@ def counters(setting: Setting) -> Counts:
             chance = Random(7)
             counts["nonces"] += _in_a_batch(core, chance) + _restart(core, chance) + _the_end(core, chance)
             counts["nonces"] += _threads_apart(core, chance, 3 if setting.quick else 30)
-            counts["nonces"] += _threads_together(core, chance, 10 if setting.quick else 100)
+            counts["nonces"] += _threads_together(core, chance, 30 if setting.quick else 100)
     return counts
 
 
