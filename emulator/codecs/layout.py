@@ -42,6 +42,8 @@ class _Plan:
     """Statements that complete the packed `header`."""
     tail: str | None = None
     least: int = 0
+    most: int | None = None
+    """What the length field can say at most of the whole frame; None: there is none."""
 
     def slot(self, code: str, size: int, write: str) -> str:
         name = f"_{len(self.reads)}"
@@ -96,6 +98,7 @@ def _walk(part: Construct, name: str | None, plan: _Plan) -> None:
             expression = f"{own} + len(tail)" if own else "len(tail)"
             wrong = _refuse("the length field is not the length", plan.size)
             slot = plan.slot(part.subcon.fmtstr[1], part.subcon.length, expression)
+            plan.most = (1 << 8 * part.subcon.length) - 1 + part.less
             whole = f"size - {part.less}" if part.less else "size"
             plan.parse_checks.append(f"if {slot} != {whole}: {wrong}")
         case Transformed() if isinstance(part.subcon, Struct):
@@ -157,11 +160,16 @@ class Lowered:
         self._struct = struct.Struct(plan.format)
         if self._struct.size != plan.size or set(record.names) != {*plan.values, plan.tail} - {None}:
             raise UsageError(f"the layout of {record.kind.__name__} and its fields differ")
-        self.source = self._source(plan, record.names)
+        self._plan = plan
+        self._names = record.names
 
-    def _source(self, plan: _Plan, names: tuple[str, ...]) -> str:
+    def _source(self, limit: int) -> str:
+        plan, names = self._plan, self._names
         size, least = plan.size, plan.size + plan.least
-        wrong = f"not {least} <= size <= limit" if plan.tail else f"size != {least}"
+        limited = plan.most is None or limit < plan.most  # else the length field alone keeps it in bounds
+        wrong = f"size != {least}"
+        if plan.tail:
+            wrong = f"not {least} <= size <= limit" if limited else f"size < {least}"
         values = [f"data[{size}:]" if name == plan.tail else plan.values[name] for name in names]
         lines = [
             "def parse(data):",
@@ -183,7 +191,7 @@ class Lowered:
             f"        data = header{' + tail' if plan.tail else ''}",
             "    except errors as error:",
             "        raise FrameError(name, f'{type(error).__name__}: {error}') from error",
-            "    if len(data) > limit: refuse(f'oversized: {len(data)} bytes', limit)",
+            *(["    if len(data) > limit: refuse(f'oversized: {len(data)} bytes', limit)"] if limited else []),
             "    return data",
         ]
         return "\n".join(lines)
@@ -203,5 +211,5 @@ class Lowered:
             "refuse": refuse,
             "unpack_from": self._struct.unpack_from,
         }
-        exec(compile(self.source, f"<lowered {name}>", "exec"), scope)  # noqa: S102 - our own definitions, no input
+        exec(compile(self._source(limit), f"<lowered {name}>", "exec"), scope)  # noqa: S102 - our own definitions, no input
         return scope["parse"], scope["build"]
