@@ -13,6 +13,7 @@ changes one file.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address
 from struct import Struct
 from typing import Final
@@ -31,6 +32,7 @@ def destination(host: int, port: int) -> bytes:
     return host.to_bytes(4, "big") + port.to_bytes(2, "big")
 
 
+@lru_cache(maxsize=256)
 def address(text: str) -> bytes:
     """The six bytes of "10.0.0.1:4061". Raises FrameError."""
     host, colon, port = text.partition(":")
