@@ -2,6 +2,7 @@
 
     python bench/cohort.py [--estate mds-cohort] [--installations N] [--workers N] [--link ipsec] [--json FILE]
     python bench/cohort.py --faults [SCENARIO] [--installations N] [--workers N] [--sample N] [--json FILE]
+    python bench/cohort.py --bytecodes [--installations N] [--json FILE]
 
 Prints homes and exchanges a second, microseconds a wake and an exchange, bytes a sleeping home, peak memory, and the
 share of each layer, sampled over the whole run. Two figures say what the machine was like: a calibration line (a fixed
@@ -10,7 +11,8 @@ dlms-cosem needs for the client's side alone of one ciphered GET. Our exchange, 
 radio, is given as a multiple of that.
 
 With `--faults` the estate is a scenario's, things go wrong on the way, and the oracle looks at what came of it; see
-`faulty_cohort`.
+`faulty_cohort`. With `--bytecodes` nothing is timed: a hundred homes are migrated under a trace that counts what the
+interpreter does, which is the same on every machine; see `bytecodes`.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+import bytecodes
 import faulty_cohort
 
 from emulator.crypto import backend
@@ -49,9 +52,7 @@ def calibration() -> float:
 
 def wake_cost(estate: Estate, homes: int = 400) -> float:
     """Microseconds to build a home's machines from its row and put them back, all devices touched."""
-    cell = CellCampaign(
-        estate, 0, CampaignSettings(), link="plain", profile=LinkProfile(), air=AirProfile()
-    ).cell
+    cell = CellCampaign(estate, 0, CampaignSettings(), link="plain", profile=LinkProfile(), air=AirProfile()).cell
     numbers = list(cell.members)[:homes]
     rounds = []
     for _ in range(5):
@@ -134,9 +135,12 @@ def main() -> None:
     parser.add_argument("--link", default="ipsec", choices=["plain", "ipsec", "mpls"])
     parser.add_argument("--json", type=Path, help="write the figures here as JSON")
     parser.add_argument("--faults", nargs="?", const="cohort-faults", metavar="SCENARIO", help="run a scenario instead")
+    parser.add_argument("--bytecodes", action="store_true", help="count instead of timing")
     parser.add_argument("--sample", type=int, default=60, help="homes of each cell that the oracle looks at")
     options = parser.parse_args()
-    if options.faults:
+    if options.bytecodes:
+        figures = bytecodes.measure(options.estate, options.installations or 100, options.link)
+    elif options.faults:
         figures = faulty_cohort.measure(
             options.faults, options.installations, options.seed, options.workers, options.sample
         )
@@ -151,7 +155,7 @@ def main() -> None:
         elif isinstance(value, dict | list):
             print(f"{name}{'' if value else ': none'}")
             for each in value.items() if isinstance(value, dict) else enumerate(value):
-                print(f"  {each[0]:<36}{each[1]}")
+                print(f"  {each[0]:<46} {each[1]}")
         else:
             print(f"{name:<38}{value}")
     if options.json:

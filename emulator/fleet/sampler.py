@@ -28,6 +28,11 @@ _ROOMS: Final = {
 LAYERS: Final = ("kernel", "codecs", "crypto", "link", "dlms", "devices", "fleet", "headend", "other")
 
 
+def layer_of(file: str) -> str:
+    """The layer that a source file belongs to."""
+    return next((layer for part, layer in _ROOMS.items() if part in file), "other")
+
+
 class Sampler:
     """Counts samples per layer between `start` and `stop`. Main thread only; one at a time in a process."""
 
@@ -54,8 +59,7 @@ class Sampler:
     def _layer(self, file: str) -> str:
         found = self._layers.get(file)
         if found is None:
-            found = next((layer for part, layer in _ROOMS.items() if part in file), "other")
-            self._layers[file] = found
+            found = self._layers[file] = layer_of(file)
         return found
 
 
