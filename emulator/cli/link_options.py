@@ -145,10 +145,10 @@ class LinkWish:
             )
             gateway = IpsecGateway(live, gate, ipsec, place, outer.carries(live, "ipsec", now))
             doors.callback(gateway.stop)
-            live.ways_in["ipsec"] = gateway.status
-            live.on_death.append(gateway.die)
-            live.on_cut_over.append(lambda kind: None if kind.startswith("ipsec") else gateway.end())
-            facts["ipsec"] = {**gateway.facts(), "carries": live.link.startswith("ipsec")}
+            live.link.ways_in["ipsec"] = gateway.status
+            live.link.on_death.append(gateway.die)
+            live.link.on_cut_over.append(lambda kind: None if kind.startswith("ipsec") else gateway.end())
+            facts["ipsec"] = {**gateway.facts(), "carries": live.link.kind.startswith("ipsec")}
         if self.mpls_address is not None:
             from emulator.shell.mpls_udp import MplsEdge, MplsSettings
 
@@ -156,14 +156,14 @@ class LinkWish:
             mpls = MplsSettings(str(place), self.mpls_port, str(peer), self.mpls_peer_port)
             edge = MplsEdge(live, gate, mpls, place, outer.carries(live, "mpls", now))
             doors.callback(edge.stop)
-            live.ways_in["mpls"] = edge.status
-            facts["mpls"] = {**edge.facts(), "carries": live.link.startswith("mpls")}
+            live.link.ways_in["mpls"] = edge.status
+            facts["mpls"] = {**edge.facts(), "carries": live.link.kind.startswith("mpls")}
         if self.tun is not None:
             from emulator.shell.tun import TunDoor
 
             tun = TunDoor(live, gate, self.tun, outer.carries(live, "", now))
             doors.callback(tun.stop)
-            live.ways_in["tun"] = tun.status
+            live.link.ways_in["tun"] = tun.status
             facts["tun"] = tun.status()
         return {"tunnels": facts} if facts else {}
 

@@ -35,7 +35,7 @@ class LinkView:
 def status(desk: Desk, wish: LinkStatus) -> LinkView:
     """Told from the gateways themselves."""
     live = desk.live
-    kind = kinds.kind(live.link)
+    kind = kinds.kind(live.link.kind)
     return LinkView(
         kind.name,
         kind.about,
@@ -44,21 +44,21 @@ def status(desk: Desk, wish: LinkStatus) -> LinkView:
         [each for each in desk.faults.all() if each.fault == LinkOutage.name],
         {way.name.lower(): _crossed(desk, way) for way in Direction},
         {str(number): cell.chain.status(live.now) for number, cell in list(live.cells.items())[:_CELLS]},
-        {name: told() for name, told in live.ways_in.items()},
+        {name: told() for name, told in live.link.ways_in.items()},
     )
 
 
 @handles(KillGateway)
 def kill(desk: Desk, wish: KillGateway) -> LinkView:
     """Without a word to anybody."""
-    desk.live.kill_gateway(wish.seconds, wish.after_s, wish.end)
+    desk.live.link.kill_gateway(wish.seconds, wish.after_s, wish.end)
     return status(desk, LinkStatus())
 
 
 @handles(CutOver)
 def cut_over(desk: Desk, wish: CutOver) -> LinkView:
     """Make before break: the other link stands before this one is left."""
-    desk.live.cut_over(wish.kind, wish.after_s, wish.black_s)
+    desk.live.link.cut_over(wish.kind, wish.after_s, wish.black_s)
     return status(desk, LinkStatus())
 
 

@@ -364,7 +364,7 @@ def status(desk: Desk, wish: Status) -> StatusView:
         title=live.estate.title,
         seed=live.estate.seed,
         installations=live.estate.installations,
-        link_kind=live.link,
+        link_kind=live.link.kind,
         timing=live.timing,
         clock=clock(desk, Clock()),
         cells=len(cells),

@@ -14,11 +14,10 @@ When the last line on which a client (a client SAP) spoke to a home is closed, i
 dropped, as a device drops them when the transport below has gone: an association does not outlive the connection.
 """
 
-from bisect import insort
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from emulator.commands import AlertStorm, Command
 from emulator.dcc.auxiliary_release import FIRST_NUMBER, AuxiliarySettings
@@ -27,7 +26,7 @@ from emulator.faults.fault import Fault, Point
 from emulator.faults.link import LinkOutage
 from emulator.faults.link_streams import LinkStream
 from emulator.faults.mischief import Armed
-from emulator.fleet import alert_causes, core_link
+from emulator.fleet import alert_causes
 from emulator.fleet.estate import Estate
 from emulator.fleet.saved import Reservations, Saved
 from emulator.fleet.store import StateStore
@@ -35,9 +34,8 @@ from emulator.kernel.effects import SMS, WAN, Instant, Port
 from emulator.kernel.journal import Entry
 from emulator.kernel.machine import Party
 from emulator.kernel.time import MILLISECOND, SECOND
-from emulator.link.kinds import kind as kind_named
-from emulator.link.profile import CutOver, PeerDeath
 from emulator.shell import key_facts
+from emulator.shell.core_link import LiveLink
 from emulator.shell.live_cell import HEADS, Ear, LiveCell, Timing
 from emulator.shell.switchboard import Line, Reply, Switchboard
 from emulator.watch.estate import EstateWatch
@@ -84,7 +82,7 @@ class LiveEstate:
         self, estate: Estate, *, link: str = "", timing: Timing = "instant", store: StateStore | None = None
     ) -> None:
         self.estate = estate
-        self.link = link or estate.recipe.link.kind
+        self.link = LiveLink(estate, link, lambda: self._now, lambda: (cell.chain for cell in self._cells.values()))
         self.timing: Timing = timing
         self.store = store
         self.on_alert: AlertHook | None = None
@@ -103,19 +101,11 @@ class LiveEstate:
         """What was kept beside homes when their state was loaded."""
         self.beside: Callable[[int], bytes] = lambda installation: self.kept.get(installation, b"")
         """What else is to be kept of a home, in the same transaction: its runner's own, b"" for nothing."""
-        self.ways_in: dict[str, Callable[[], dict[str, Any]]] = {}
-        """Tunnels that lead here from outside, by the kind of link they belong to: how each stands."""
-        self.on_cut_over: list[Callable[[str], None]] = []
-        """Called with the new kind when the link is cut over, while the old one still carries."""
-        self.on_death: list[Callable[[float], None]] = []
-        """Gateways of tunnels from outside: each dies when it is called, for so many seconds."""
         self.sequence = 0
         """Number of the newest journal entry; they count from 1."""
         self._faults: dict[int, tuple[Fault, Instant]] = {}
         self._cells: dict[int, LiveCell] = {}
         self._now = estate.start
-        self._events: list[PeerDeath | CutOver] = []
-        """What is going to happen to the link, the next first."""
         self._ring: deque[tuple[int, Entry]] = deque(maxlen=RING)
         self._sinks: list[Callable[[Entry], None]] = []
         self._capture: list[Entry] | None = None
@@ -128,7 +118,7 @@ class LiveEstate:
         if store is not None:
             # Later than anything that was seen of the last run, so no challenge made from the time comes again.
             self._now = max(self._now, store.now, int(store.get(_NOW) or b"0")) + MILLISECOND
-        self._plan()
+        self.link.plan(deaths=timing != "instant")
 
     # Time
 
@@ -149,8 +139,7 @@ class LiveEstate:
             for cell in self._cells.values():
                 cell.world.run_until(to)
             self._now = to
-            while self._events and self._events[0].at <= to:
-                self._happen(self._events.pop(0))
+            self.link.reach(to)
         if not self._lively:
             return
         if self.timing == "instant":
@@ -192,17 +181,13 @@ class LiveEstate:
             self.estate,
             number,
             Ear(self._answer, self._alert),
-            link=self.link,
+            link=self.link.kind,
             timing=self.timing,
             sink=self._note,
             opening=1 if self.store is None else self.store.openings,
         )
         cell.world.run_until(self._now)
-        for event in self._events:  # those by somebody's hand: the recipe's are in the cell's own profile
-            if isinstance(event, CutOver) and event != cell.chain.profile.cut_over:
-                cell.chain.cut_over(event)
-            elif isinstance(event, PeerDeath) and not (event in cell.chain.profile.peer_deaths or self._outside(event)):
-                cell.chain.peer_dies(event)
+        self.link.acquaint(cell.chain)
         cell.overhear(self.overhears)
         if self.watch is not None:
             cell.attend(self.watch.over(cell))
@@ -250,56 +235,6 @@ class LiveEstate:
             if isinstance(fault, LinkOutage) and fault.installation is None
         )
         return any(each.since <= now < each.until for each in outages)
-
-    def kill_gateway(
-        self, seconds: float, after_s: float = 0, end: Literal["operator", "data-centre"] = "operator"
-    ) -> None:
-        """A gateway dies `after_s` from now, and is back after `seconds`. Raises InputError: the link has none."""
-        if not self.link.startswith("ipsec"):
-            raise InputError(f"a link of kind {self.link} has no IPsec gateway that could die")
-        death = PeerDeath(self._now + round(after_s * SECOND), end, round(seconds * SECOND))
-        if not self._outside(death):
-            for cell in self._cells.values():
-                cell.chain.peer_dies(death)
-        self._expect(death)
-
-    def cut_over(self, kind: str, after_s: float = 0, black_s: float = 0) -> None:
-        """Have everything cross another kind of link, `after_s` from now. Raises InputError: there is no such kind, or
-        packets of the two cannot be told apart."""
-        kind_named(kind)
-        cut = CutOver(self._now + round(after_s * SECOND), kind, black_us=round(black_s * SECOND))
-        for cell in self._cells.values():
-            cell.chain.cut_over(cut)
-        self._expect(cut)
-
-    def _outside(self, event: PeerDeath | CutOver) -> bool:
-        """Whether it is gateways of tunnels from outside that die, and not the emulated ones."""
-        return isinstance(event, PeerDeath) and event.end == "operator" and bool(self.on_death)
-
-    def _expect(self, event: PeerDeath | CutOver) -> None:
-        if event.at <= self._now:
-            self._happen(event)
-        else:
-            insort(self._events, event, key=lambda each: each.at)
-
-    def _happen(self, event: PeerDeath | CutOver) -> None:
-        """Tell the tunnels from outside; the cells' own links know."""
-        if isinstance(event, CutOver):
-            for told in self.on_cut_over:
-                told(event.to)
-            self.link = event.to
-        elif event.end == "operator":
-            for dies in self.on_death:
-                dies(event.restart_us / SECOND)
-
-    def _plan(self) -> None:
-        """What the recipe says will happen to the link."""
-        link = core_link.of_kind(self.estate.recipe.link, self.link)
-        profile = core_link.profile_of(link, self.estate.start)
-        if self.timing != "instant":
-            self._events += sorted((each for each in profile.peer_deaths if each.at > self._now), key=lambda d: d.at)
-        if profile.cut_over is not None:
-            self._expect(profile.cut_over)
 
     def _split(self, installation: int, frame: bytes, at: int, gap: Instant) -> None:
         """An answer is to come in two pieces, if it is for a client that reads a stream."""

@@ -53,4 +53,4 @@ def bound(address: IPv4Address, port: int, what: str) -> socket.socket:
 def carries(live: LiveEstate, kinds: str, now: Callable[[], int]) -> Callable[[], bool]:
     """Whether a link whose kind begins with `kinds` carries now: it is the estate's, and not black. `now` is virtual
     time."""
-    return lambda: live.link.startswith(kinds) and not live.black(now())
+    return lambda: live.link.kind.startswith(kinds) and not live.black(now())

@@ -136,7 +136,7 @@ class Serving:
             "seed": estate.seed,
             "timing": self.live.timing,
             "speed": self.pace.speed,
-            "link": self.live.link,
+            "link": self.live.link.kind,
             "state": None if self.live.store is None else self.live.store.where,
             "now": self.live.now,
         }

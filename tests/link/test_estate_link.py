@@ -199,16 +199,16 @@ cut_over = { at = 03:00:00 }
     live = LiveEstate(estate, timing="modelled")
     told: list[tuple[int, object]] = []
     early = live.cell(0)
-    live.kill_gateway(5, after_s=2 * 3600, end="data-centre")
-    live.on_cut_over.append(lambda kind: told.append((live.now, kind)))
-    live.on_death.append(lambda seconds: told.append((live.now, seconds)))
+    live.link.kill_gateway(5, after_s=2 * 3600, end="data-centre")
+    live.link.on_cut_over.append(lambda kind: told.append((live.now, kind)))
+    live.link.on_death.append(lambda seconds: told.append((live.now, seconds)))
     late = live.cell(29)
     assert early is not late
     for minute in range(0, 4 * 60, 30):
         live.advance(estate.start + minute * MINUTE)
     at = {hours: estate.start + hours * HOUR for hours in (1, 3)}
     assert told == [(at[1], 3.0), (at[3], "mpls")], "only the operator's end is that of tunnels from outside"
-    assert live.link == "mpls"
+    assert live.link.kind == "mpls"
     for cell in (early, late):
         status = cell.chain.status(live.now)
         assert (status["down"], status["up"]) == ("mpls", "mpls")
@@ -219,4 +219,4 @@ cut_over = { at = 03:00:00 }
     at_once = LiveEstate(estate)
     assert at_once.cell(0).chain.profile.peer_deaths == ()
     at_once.advance(estate.start + 4 * HOUR)
-    assert at_once.link == "mpls"
+    assert at_once.link.kind == "mpls"

@@ -321,7 +321,7 @@ def test_a_gateway_that_died_knows_nothing_and_its_peer_finds_out() -> None:
     async def scene(here: Scene) -> None:
         with peer(here, "one.example", "10.0.0.1") as one, peer(here, "two.example", "10.0.0.2") as two:
             await one.connect()
-            here.live.on_death.append(here.gateway.die)
+            here.live.link.on_death.append(here.gateway.die)
             carry_out(Desk(here.live, here.pace), Order(KillGateway(seconds=0.2)))
             assert here.gateway.status()["tunnels"] == []
             one.ask()
@@ -385,7 +385,7 @@ def test_bent_datagrams_move_nothing() -> None:
 
 def test_an_edge_router_takes_its_neighbours_labels_and_no_others() -> None:
     async def scene(here: Scene) -> None:
-        here.live.link = "mpls"
+        here.live.link.kind = "mpls"
         neighbour = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         neighbour.bind(("127.0.0.2", 0))
         neighbour.setblocking(False)
@@ -415,7 +415,7 @@ def test_an_edge_router_takes_its_neighbours_labels_and_no_others() -> None:
                 while sum(edge.counts[why] for why in ("ttl", "label", "malformed", "not-ours")) < 4:
                     await asyncio.sleep(0.01)
             assert edge.counts["packet"] == 2
-            here.live.link = "ipsec"
+            here.live.link.kind = "ipsec"
             neighbour.sendto(MPLS_FRAME.build(MPLS((Label(inbound[1], 0, 9),), packet)), there)
             async with asyncio.timeout(PATIENCE):
                 while not edge.counts["black"]:
