@@ -103,10 +103,17 @@ static inline void sm_shown(const void *bytes, size_t length)
 /* 1 when equal, 0 when not; the time depends on the length alone. */
 static inline int sm_equal(const uint8_t *a, const uint8_t *b, size_t length)
 {
-    uint32_t difference = 0;
+    uint64_t difference = 0;
+    for (; length >= 8; length -= 8, a += 8, b += 8) {
+        uint64_t x, y;
+        memcpy(&x, a, 8);
+        memcpy(&y, b, 8);
+        difference |= x ^ y;
+    }
     for (size_t i = 0; i < length; i++)
-        difference |= (uint32_t)(a[i] ^ b[i]);
-    return sm_verdict((int)(1 & ((difference - 1) >> 8)));
+        difference |= (uint64_t)(a[i] ^ b[i]);
+    difference = (difference | difference >> 32) & 0xFFFFFFFF;
+    return sm_verdict((int)((difference - 1) >> 63));
 }
 
 /* 1 when two runs of bytes lie across each other: they share bytes and do not begin together. */

@@ -25,6 +25,7 @@ typedef struct {
     const uint8_t *in;
     uint8_t *out; /* may be in */
     size_t length;
+    size_t ready; /* bytes at the text's end that are in `out` already, which is not `in` then */
 } sm_gcm_message;
 
 void sm_gcm_key_once(sm_gcm_key *key, const uint8_t *raw, size_t key_length);

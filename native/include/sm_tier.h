@@ -23,6 +23,16 @@ typedef struct {
     unsigned count;
 } sm_ghash_key;
 
+/* What is encrypted or decrypted; in and out may be the same place. */
+typedef struct {
+    const uint8_t *iv; /* 12 bytes */
+    const uint8_t *in;
+    uint8_t *out;
+    size_t length;
+    size_t ready; /* bytes at the end that are to be taken from `out`, where they are, and not from `in` */
+    int decrypting;
+} sm_gcm_text;
+
 struct sm_lanes;
 
 typedef struct {
@@ -47,9 +57,9 @@ typedef struct {
                         const uint8_t *in, uint8_t *out, size_t strides, int decrypting);
     /* A whole message under a key with SM_POWERS_MOST powers; NULL: gcm.c puts it together. aad: the last block of what is only
      * authenticated, padded, or zeros where nothing is; aad_length: of all of that; state: GHASH of what comes before that
-     * block, becomes the tag. in and out may be the same place. */
-    void (*gcm)(const sm_aes_key *key, const sm_ghash_key *ghash, const uint8_t iv[12], const uint8_t aad[16],
-                size_t aad_length, uint8_t state[16], const uint8_t *in, uint8_t *out, size_t length, int decrypting);
+     * block, becomes the tag. */
+    void (*gcm)(const sm_aes_key *key, const sm_ghash_key *ghash, const sm_gcm_text *text, const uint8_t aad[16],
+                size_t aad_length, uint8_t state[16]);
     const struct sm_lanes *lanes; /* messages side by side (sm_lanes.h); NULL when this tier does one at a time */
 } sm_tier;
 
@@ -82,8 +92,8 @@ void sm_pclmul_ghash_update(const sm_ghash_key *key, uint8_t state[16], const ui
 void sm_aesni_gcm_strides(const sm_aes_key *key, const sm_ghash_key *ghash, const uint8_t counter[16],
                           uint8_t state[16], const uint8_t *in, uint8_t *out, size_t strides, int decrypting);
 void sm_vaes_ghash_prepare(sm_ghash_key *key, const uint8_t h[16], unsigned powers);
-void sm_vaes_gcm(const sm_aes_key *key, const sm_ghash_key *ghash, const uint8_t iv[12], const uint8_t aad[16],
-                 size_t aad_length, uint8_t state[16], const uint8_t *in, uint8_t *out, size_t length, int decrypting);
+void sm_vaes_gcm(const sm_aes_key *key, const sm_ghash_key *ghash, const sm_gcm_text *text, const uint8_t aad[16],
+                 size_t aad_length, uint8_t state[16]);
 
 void sm_aarch64_aes_expand(sm_aes_key *key, const uint8_t *raw, size_t key_length);
 void sm_aarch64_aes_invert(sm_aes_key *key);

@@ -11,7 +11,7 @@
 
 #include "sm_bytes.h"
 
-enum { HEADER = SM_ESP_IV_AT, ESP_IV = SM_ESP_HEADER - SM_ESP_IV_AT, FRONT = SM_ESP_HEADER, WINDOW = 64 };
+enum { HEADER = SM_ESP_IV_AT, ESP_IV = SM_ESP_HEADER - SM_ESP_IV_AT, FRONT = SM_ESP_HEADER, WINDOW = 64, SHORT = 512 };
 enum { INNER_MAX = 65535, PACKET_MAX = INNER_MAX + 64 };
 enum { UNUSED = 0, SEALS = 1, OPENS = 2 };
 #define SEQUENCE_MAX 0xFFFFFFFFULL
@@ -82,8 +82,10 @@ int64_t sm_esp_seal(sm_sa *sa, const uint8_t *inner, size_t length, uint32_t nex
     sm_put_be32(out + SM_ESP_SPI_AT, a->spi);
     sm_put_be32(out + SM_ESP_SEQUENCE_AT, (uint32_t)sequence);
     sm_put_be64(out + HEADER, sequence);
-    if (inner != text) /* tunnel.c makes it in its place */
-        memcpy(text, inner, length);
+    if (length <= SHORT && inner != text) {
+        memcpy(text, inner, length); /* long ones are read where they are, and written once */
+        inner = text;
+    }
     for (size_t i = 0; i < pads; i++)
         text[length + i] = (uint8_t)(i + 1);
     text[text_length - 2] = (uint8_t)pads;
@@ -92,8 +94,8 @@ int64_t sm_esp_seal(sm_sa *sa, const uint8_t *inner, size_t length, uint32_t nex
     uint8_t iv[SM_IV];
     memcpy(iv, a->salt, SM_ESP_SALT);
     memcpy(iv + SM_ESP_SALT, out + HEADER, ESP_IV);
-    const sm_gcm_message message = {.iv = iv, .aad = out, .aad_length = HEADER, .in = text, .out = text,
-                                    .length = text_length};
+    const sm_gcm_message message = {.iv = iv, .aad = out, .aad_length = HEADER, .in = inner, .out = text,
+                                    .length = text_length, .ready = inner == text ? 0 : text_length - length};
     sm_gcm_encrypt(&a->key, &message, text + text_length);
     return (int64_t)(FRONT + text_length + SM_TAG_BYTES);
 }

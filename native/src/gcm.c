@@ -108,7 +108,8 @@ static int in_one_go(sm_gcm_key *key, const sm_gcm_message *m, int decrypting, u
             before.head_length -= last;
         hash_aad(key, &before, tag);
     }
-    key->tier->gcm(&key->aes, &key->ghash, m->iv, block, total, tag, m->in, m->out, m->length, decrypting);
+    const sm_gcm_text text = {m->iv, m->in, m->out, m->length, m->ready, decrypting};
+    key->tier->gcm(&key->aes, &key->ghash, &text, block, total, tag);
     return 1;
 }
 
@@ -178,8 +179,14 @@ static inline void run(sm_gcm_key *key, const sm_gcm_message *m, int decrypting,
 
 void sm_gcm_encrypt(sm_gcm_key *key, const sm_gcm_message *message, uint8_t tag[SM_TAG_BYTES])
 {
-    if (!in_one_go(key, message, 0, tag))
-        run(key, message, 0, tag);
+    sm_gcm_message placed = *message;
+    if (in_one_go(key, message, 0, tag))
+        return;
+    if (message->ready > 0) {
+        memcpy(message->out, message->in, message->length - message->ready);
+        placed.in = message->out;
+    }
+    run(key, &placed, 0, tag);
 }
 
 void sm_gcm_decrypt(sm_gcm_key *key, const sm_gcm_message *message, uint8_t tag[SM_TAG_BYTES])

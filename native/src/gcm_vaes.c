@@ -27,9 +27,9 @@ typedef struct {
     const uint8_t *powers; /* H^16 to H^1, byte-swapped; then nothing */
     const uint8_t *in;
     uint8_t *out;
-    size_t length;
+    ptrdiff_t length, in_length; /* of the text; of what is in `in` of it, while the rest is in `out` */
     int decrypting;
-} message; /* under way */
+} message;
 
 INLINE four load4(const uint8_t *p)
 {
@@ -96,7 +96,7 @@ INLINE four round_key(const sm_aes_key *key, unsigned round)
 /* The text's bytes in the four blocks from `at` on (a block less than nothing where there is none before). */
 INLINE __mmask64 bytes_there(const message *m, ptrdiff_t at)
 {
-    const ptrdiff_t left = (ptrdiff_t)m->length - at;
+    const ptrdiff_t left = m->length - at;
     const __mmask64 before = at < 0 ? 0xFFFF : 0;
     return (left >= 64 ? ~0ULL : left > 0 ? (1ULL << left) - 1 : 0) & ~before;
 }
@@ -104,7 +104,14 @@ INLINE __mmask64 bytes_there(const message *m, ptrdiff_t at)
 /* Encrypt or decrypt those of four blocks that are text, and give them as they are hashed. */
 INLINE four one_text(const message *m, four key, ptrdiff_t at, __mmask64 mask)
 {
-    const four text = _mm512_maskz_loadu_epi8(mask, m->in + at);
+    four text;
+    if (at + 64 <= m->in_length) {
+        text = _mm512_maskz_loadu_epi8(mask, m->in + at);
+    } else {
+        const __mmask64 from_in = at < m->in_length ? mask & ((1ULL << (m->in_length - at)) - 1) : 0;
+        text = _mm512_maskz_loadu_epi8(from_in, m->in + at);
+        text = _mm512_mask_loadu_epi8(text, mask & ~from_in, m->out + at);
+    }
     const four other = _mm512_maskz_mov_epi8(mask, _mm512_xor_si512(text, key));
     _mm512_mask_storeu_epi8(m->out + at, mask, other);
     return swapped(m->decrypting ? text : other);
@@ -170,62 +177,52 @@ INLINE void count_on(four b[Q], four iv, four *count, int n)
     }
 }
 
-/* The blocks of the rest, fewer than sixteen. */
-SHARED void rest(const sm_aes_key *key, four b[Q], four iv, four count, size_t blocks, const message *m, hashing *s,
-                 const waiting *x)
+TIER void sm_vaes_gcm(const sm_aes_key *key, const sm_ghash_key *ghash, const sm_gcm_text *given, const uint8_t aad[16],
+                      size_t aad_length, uint8_t state[16])
 {
-    if (blocks > 8) {
-        count_on(b, iv, &count, Q);
-        stage(key, b, Q, m, s, x);
-    } else {
-        count_on(b, iv, &count, 2);
-        stage(key, b, 2, m, s, x);
-        b[2] = b[3] = _mm512_setzero_si512();
-    }
-}
-
-TIER void sm_vaes_gcm(const sm_aes_key *key, const sm_ghash_key *ghash, const uint8_t iv[12], const uint8_t aad[16],
-                      size_t aad_length, uint8_t state[16], const uint8_t *in, uint8_t *out, size_t length,
-                      int decrypting)
-{
-    const message m = {ghash->bytes + PLAIN, in, out, length, decrypting};
-    const four nonce = _mm512_maskz_mov_epi32(0x7777, all_four(_mm_maskz_loadu_epi8(0x0FFF, iv)));
-    const size_t blocks = 1 + (length + SM_BLOCK - 1) / SM_BLOCK; /* with the one before the text */
+    const message m = {.powers = ghash->bytes + PLAIN,
+                       .in = given->in,
+                       .out = given->out,
+                       .length = (ptrdiff_t)given->length,
+                       .in_length = (ptrdiff_t)(given->length - given->ready),
+                       .decrypting = given->decrypting};
+    const four nonce = _mm512_maskz_mov_epi32(0x7777, all_four(_mm_maskz_loadu_epi8(0x0FFF, given->iv)));
+    const size_t blocks = 1 + (given->length + SM_BLOCK - 1) / SM_BLOCK; /* with the one before the text */
     const unsigned left = blocks % AT_ONCE;
     four count = _mm512_set_epi32(4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0);
     four b[Q], hide;
     waiting x = {.at = -SM_BLOCK, .first = ~0xFFFFULL, .last = ~0ULL};
     hashing s;
     s.y = swapped(_mm512_zextsi128_si512(_mm_xor_si128(load(state), load(aad))));
-    if (blocks >= AT_ONCE) {
+    if (blocks > 8) {
         count_on(x.key, nonce, &count, Q);
         stage(key, x.key, Q, NULL, NULL, NULL);
-        hide = x.key[0];
-        for (size_t n = blocks / AT_ONCE; n > 1; n--) {
-            count_on(b, nonce, &count, Q);
-            stage(key, b, Q, &m, &s, &x);
-            x.first = ~0ULL;
-            x.at += SM_BLOCK * AT_ONCE;
-            UNROLL
-            for (int q = 0; q < Q; q++)
-                x.key[q] = b[q];
-        }
-        x.last = bytes_there(&m, x.at + 64 * (Q - 1));
-        rest(key, b, nonce, count, left, &m, &s, &x);
-        x.at += SM_BLOCK * AT_ONCE;
     } else {
-        rest(key, b, nonce, count, left, NULL, NULL, NULL);
-        hide = b[0];
+        count_on(x.key, nonce, &count, 2);
+        stage(key, x.key, 2, NULL, NULL, NULL);
+        x.key[2] = x.key[3] = _mm512_setzero_si512();
+    }
+    hide = x.key[0];
+    for (size_t n = blocks / AT_ONCE; n > 0; n--) {
+        count_on(b, nonce, &count, Q);
+        if (n == 1)
+            x.last = bytes_there(&m, x.at + 64 * (Q - 1));
+        stage(key, b, Q, &m, &s, &x);
+        x.first = ~0ULL;
+        x.at += SM_BLOCK * AT_ONCE;
+        UNROLL
+        for (int q = 0; q < Q; q++)
+            x.key[q] = b[q];
     }
 
     /* What is left, and the lengths behind it. */
     const uint8_t *power = m.powers + SM_BLOCK * (AT_ONCE - 1 - left);
-    const four bits = all_four(_mm_set_epi64x((long long)aad_length * 8, (long long)length * 8));
+    const four bits = all_four(_mm_set_epi64x((long long)aad_length * 8, (long long)given->length * 8));
     UNROLL
     for (unsigned q = 0; q < Q; q++) {
         if (q > left / 4)
             continue;
-        four text = one_text(&m, b[q], x.at + 64 * (ptrdiff_t)q, bytes_there(&m, x.at + 64 * (ptrdiff_t)q));
+        four text = one_text(&m, x.key[q], x.at + 64 * (ptrdiff_t)q, bytes_there(&m, x.at + 64 * (ptrdiff_t)q));
         if (q == left / 4)
             text = _mm512_mask_mov_epi32(text, (__mmask16)(0xF << 4 * (left % 4)), bits);
         if (q == 0)
