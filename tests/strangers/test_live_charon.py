@@ -94,6 +94,9 @@ class Live:
         words = ["ping", "-D", "-n", "-i", "0.02", "-w", "60", "-I", USER, "10.128.0.0"]
         program = self.away.start(words, said)
 
+        def heard() -> list[float]:
+            return [float(at) for at in re.findall(r"^\[(\d+\.\d+)\] \d+ bytes from", self.away.read(said), re.M)]
+
         def gap() -> float:
             for through in (False, True):
                 end = time.monotonic() + 30
@@ -101,10 +104,12 @@ class Live:
                     assert time.monotonic() < end, self.charon.log()[-3000:]
             time.sleep(0.5)
             program.stop("INT")
-            heard = [float(at) for at in re.findall(r"^\[(\d+\.\d+)\] \d+ bytes from", self.away.read(said), re.M)]
-            return max(after - before for before, after in itertools.pairwise(heard))
+            return max(after - before for before, after in itertools.pairwise(heard()))
 
-        time.sleep(0.5)
+        end = time.monotonic() + 30
+        while len(heard()) < 10:  # on a slow machine it would else begin when the link is gone
+            assert time.monotonic() < end, self.away.read(said)
+            time.sleep(0.05)
         yield gap
 
 
