@@ -12,6 +12,7 @@ PROOFS: Final[dict[str, Proof]] = {
     "lengths": differential.lengths,
     "lanes": differential.lanes,
     "mixtures": differential.mixtures,
+    "packets": differential.packets,
     "tampering": tampering.tampering,
     "guard-pages": guards.guard_pages,
     "counters": counters.counters,

@@ -10,7 +10,7 @@ from typing import Any
 
 from proof.batch import MANNERS, Answer, Memory, Row, compare
 from proof.core import Core, Keys, places
-from proof.oracle import Model, sealed
+from proof.oracle import Model, gcm, sealed
 from proof.setting import Counts, Setting
 from proof.workshop import demand
 
@@ -120,8 +120,6 @@ def alone(core: Core, pair: Pair, row: Row) -> int:
 
 def _given(core: Core, chance: Random, length: int) -> int:
     """Given keys: 16 and 32 bytes, either tag, an AAD of another length every time."""
-    from proof.oracle import gcm
-
     for size in (16, 32):
         key, iv, text, aad = (chance.randbytes(n) for n in (size, 12, length, (length * 7 + size) % 97))
         tag = 12 if (length + size // 16) % 2 else 16
@@ -183,3 +181,35 @@ def mixtures(setting: Setting) -> Counts:
                         some = [pair.key_row(chance.randrange(50)) for _ in range(size)]
                         counts["messages"] += pair.keys_there_and_back(some, manner)
     return counts
+
+
+def packets(setting: Setting) -> Counts:
+    """ESP packets of every length from 0 to 2,048 under both key sizes: the bytes RFC 4303 and 4106 ask for, and back."""
+    core, counts = setting.core, {"packets": 0}
+    step = 29 if setting.quick else 1
+    for tier in core.tiers:
+        with core.on(tier):
+            chance = Random(11)
+            for size in (16, 32):
+                key, salt = chance.randbytes(size), chance.randbytes(4)
+                ours, theirs = (core.lib.sm_sa_new(0x01020304, key, size, salt, 1, 0, 0) for _ in range(2))
+                chosen = sorted({*range(0, 2049, step), *range(64)})
+                for sequence, length in enumerate((*chosen, 9000, 65535), start=1):
+                    _packet(core, ours, theirs, key, salt, sequence, chance.randbytes(length))
+                    counts["packets"] += 1
+                core.lib.sm_sa_free(ours)
+                core.lib.sm_sa_free(theirs)
+    return counts
+
+
+def _packet(core: Core, ours: Any, theirs: Any, key: bytes, salt: bytes, sequence: int, inner: bytes) -> None:
+    """RFC 4303 2: SPI | sequence | IV | text | ICV; text = inner | 1, 2, ... | pad length | next header."""
+    length, pads = len(inner), -(len(inner) + 2) % 4
+    text = inner + bytes(range(1, pads + 1)) + bytes([pads, 4])
+    front, iv = b"\1\2\3\4" + sequence.to_bytes(4, "big"), sequence.to_bytes(8, "big")
+    wanted = front + iv + gcm(key, salt + iv, front, text)
+    packet, out = core.plain(length + 64, sequence % 16), core.plain(length + 64, sequence % 7)
+    size = core.lib.sm_esp_seal(ours, inner, length, 4, packet, length + 64)
+    demand(core.take(packet, max(size, 0)) == wanted, f"a packet around {length} bytes: other bytes, or {size}")
+    came = core.lib.sm_esp_open(theirs, packet, size, out, length + 64)
+    demand(came == 4 << 32 | length and core.take(out, length) == inner, f"a packet around {length} bytes: not opened")
