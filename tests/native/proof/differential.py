@@ -184,7 +184,7 @@ def mixtures(setting: Setting) -> Counts:
 
 
 def packets(setting: Setting) -> Counts:
-    """ESP packets of every length from 0 to 2,048 under both key sizes: the bytes RFC 4303 and 4106 ask for, and back."""
+    """ESP packets of every length from 0 to 2,048, both key sizes: the bytes RFC 4303 and 4106 ask for, and back."""
     core, counts = setting.core, {"packets": 0}
     step = 29 if setting.quick else 1
     for tier in core.tiers:
