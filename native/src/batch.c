@@ -1,8 +1,8 @@
-/* Many messages in one call: bounds, order, groups of eight, and the zeroing of refused slots.
+/* Many messages in one call: bounds, order, groups of eight or more, and the zeroing of refused slots.
  *
  * In effect a batch is its messages one after the other: two of one context take their counters in that order, and of two
  * with one counter the first is opened and the second is a replay. In fact those in the usual form (SC 3xh, not very long)
- * are looked at in order, sorted by suite and number of blocks, sealed or opened eight at a time, and judged in order again.
+ * are looked at in order, sorted by suite and number of blocks, sealed or opened a group at a time, and judged in order again.
  * Whatever cannot go that way goes alone, and in opening ends the stretch before it.
  *
  * A line out of memory takes as long as a few messages, so lines are asked for long before: while a stretch is worked on,
@@ -193,8 +193,8 @@ static const sm_line nobody[2];
 static const uint8_t nothing[4 * STEP];
 
 typedef struct {
-    const sm_lane *lane[SM_LANES];
-    uint32_t number[SM_LANES]; /* in the stretch */
+    const sm_lane *lane[SM_LANES_MOST];
+    uint32_t number[SM_LANES_MOST]; /* in the stretch */
     uint32_t used;
     int long_key;
     sm_lane idle;
@@ -205,10 +205,11 @@ typedef struct {
 static inline void fill(stretch *s, uint32_t at, group *g)
 {
     const uint32_t first = s->mixed ? s->order[at] : at;
+    const uint32_t width = s->lanes->width;
     uint32_t lane = 0;
-    fetch(s, s->fetched + SM_LANES);
+    fetch(s, s->fetched + width);
     g->long_key = s->sort[first] >= LONG;
-    for (; lane < SM_LANES && at + lane < s->count; lane++) {
+    for (; lane < width && at + lane < s->count; lane++) {
         const uint32_t number = s->mixed ? s->order[at + lane] : at + lane;
         if ((s->sort[number] >= LONG) != g->long_key)
             break;
@@ -216,13 +217,13 @@ static inline void fill(stretch *s, uint32_t at, group *g)
         g->lane[lane] = &s->lane[number];
     }
     g->used = lane;
-    if (lane < SM_LANES)
+    if (lane < width)
         g->idle = (sm_lane){nobody, nothing, g->waste, 0, 0};
-    for (; lane < SM_LANES; lane++)
+    for (; lane < width; lane++)
         g->lane[lane] = &g->idle;
 }
 
-typedef void sealing(const sm_lane *const lane[SM_LANES], int long_key, void *scratch);
+typedef void sealing(const sm_lane *const lane[SM_LANES_MOST], int long_key, void *scratch);
 
 static void seal_stretch(stretch *s, sealing *seal)
 {
@@ -240,7 +241,7 @@ static void seal_stretch(stretch *s, sealing *seal)
 static void open_stretch(stretch *s)
 {
     group g;
-    uint8_t good[SM_LANES];
+    uint8_t good[SM_LANES_MOST];
     let_others_count(s);
     sort(s);
     for (uint32_t at = 0; at < s->count; at += g.used) {
@@ -383,16 +384,16 @@ int64_t sm_gmac_batch(sm_store *store, size_t count, const uint32_t *index, cons
     return end(&s);
 }
 
-/* Keys under keys: eight at once of those that are as long as they should be, the others (all of them refusals) alone. */
+/* Keys under keys: a group at once of those that are as long as they should be, the others (all of them refusals) alone. */
 static void key_stretch(stretch *s, int wrapping)
 {
-    const uint8_t *kek[SM_LANES], *in[SM_LANES];
-    uint8_t *out[SM_LANES], good[SM_LANES];
+    const uint8_t *kek[SM_LANES_MOST], *in[SM_LANES_MOST];
+    uint8_t *out[SM_LANES_MOST], good[SM_LANES_MOST];
     group g;
     sort(s);
     for (uint32_t at = 0; at < s->count; at += g.used) {
         fill(s, at, &g);
-        for (uint32_t i = 0; i < SM_LANES; i++) {
+        for (uint32_t i = 0; i < s->lanes->width; i++) {
             kek[i] = i < g.used ? (const uint8_t *)g.lane[i]->line : nothing;
             in[i] = g.lane[i]->in;
             out[i] = g.lane[i]->out;

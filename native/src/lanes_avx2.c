@@ -6,7 +6,8 @@
 #define NAME(x) sm_avx2_##x
 #include "sm_lanes_x86.h"
 
-const sm_lanes sm_lanes_avx2 = {.seal = sm_avx2_seal,
+const sm_lanes sm_lanes_avx2 = {.width = SM_LANES,
+                                .seal = sm_avx2_seal,
                                 .open = sm_avx2_open,
                                 .gmac = sm_avx2_gmac,
                                 .wrap = sm_avx2_wrap,

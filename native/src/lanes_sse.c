@@ -5,7 +5,8 @@
 #define NAME(x) sm_sse_##x
 #include "sm_lanes_x86.h"
 
-const sm_lanes sm_lanes_sse = {.seal = sm_sse_seal,
+const sm_lanes sm_lanes_sse = {.width = SM_LANES,
+                                .seal = sm_sse_seal,
                                 .open = sm_sse_open,
                                 .gmac = sm_sse_gmac,
                                 .wrap = sm_sse_wrap,

@@ -1,525 +1,621 @@
-/* Eight lanes for CPUs whose AES and carry-less multiplication take four blocks at once (AVX-512 with VAES and
- * VPCLMULQDQ: Ice Lake, Zen 4 and later). The design is that of sm_lanes_x86.h, four lanes a vector, and two differences:
- * a key is expanded beside the encryption of H and J0, each round as its key comes; and nothing is interleaved by hand,
- * since a group is so few instructions that the CPU sees from one of its phases into the next, and into the next group.
+/* Sixteen lanes for CPUs with AVX-512, VAES and VPCLMULQDQ: four blocks, of four messages under four keys, an instruction.
+ *
+ * A vector of 64 bytes holds a block, a round key or a hash of each of four lanes, and four such vectors a group. On these
+ * CPUs AES keeps one port busy and everything that multiplies or shuffles the other, and a hash waits for itself: sixteen
+ * lanes have enough to do meanwhile. Each round of AES carries a piece of the GHASH step before it (sm_lanes_x86.h says why).
+ *
+ * GHASH: with B' = b x^-64 at hand, a b x^-128 = x^-64 (a1 b + a0 B') for a = a1 x^64 + a0, and both products together have
+ * 192 bits instead of 256. So one fold is left of the two in ghash_pclmul.c, and B' costs one for a whole message.
+ *
+ * All lanes begin together; one that is shorter than the group's longest stops: what it reads and writes after that is
+ * nobody's, and masks keep its hash as it was. The masks are made of lengths, which are no secret. Keys and texts decide on no
+ * branch and no address. Valgrind knows no AVX-512, so this is watched from inside only (the proof called marked-memory).
  */
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-#include <string.h>
-
 #include "sm_bytes.h"
 #include "sm_lanes.h"
+#include "sm_vaes.h"
 
-#define TIER __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vaes,vpclmulqdq,aes,pclmul")))
-#define INLINE static inline __attribute__((always_inline)) TIER
-#define SHARED static __attribute__((noinline)) TIER /* by two calls: a copy each would cost more than it saves */
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 8")
-#endif
-
-enum { N = SM_LANES, Q = N / 4, MOST_ROUNDS = 14 }; /* Q quads of lanes */
-enum { TITLE_AT = offsetof(sm_line, title), SUITE_AT = offsetof(sm_line, suite) };
-_Static_assert(SUITE_AT + 8 == offsetof(sm_line, peer), "one load has the suite and the peer");
+enum { N = 16, Q = N / 4, MOST_ROUNDS = 14 };
 
 typedef struct {
-    __m512i key[MOST_ROUNDS + 1][Q];
-    __m512i half[4][Q]; /* of keys on their way: their lower eight bytes */
-    uint8_t front[N][4][16];
+    four key[MOST_ROUNDS + 1][Q];
+    four base[Q]; /* title | counter | 0, and the first round's key */
+    four hide[Q]; /* E(J0), then the tags */
+    four came[Q]; /* tags of what is opened */
+    four h[Q], folded[Q]; /* H x and H x^-63, byte-swapped */
+    four live[Q]; /* all ones where a lane still hashes */
+    four half[4][Q]; /* of keys on their way: their lower eight bytes */
+    uint8_t waste[16];
     int rounds;
 } work;
 
+/* Hides from the compiler that it has seen the scratch: it would keep copies of the round keys in its own stack. */
+#define FORGET(w) __asm__ __volatile__("" : "+m"(*(w)))
+
 _Static_assert(sizeof(work) <= SM_LANES_SCRATCH, "the scratch is large enough");
 
-INLINE __m512i all(int byte)
+/* Of each lane: the hash so far, in two parts, and the block to be hashed next, byte-swapped; products on their way. */
+typedef struct {
+    four y[Q], more[Q], pend[Q], low[Q], high[Q], other[Q];
+} hashing;
+
+static const uint8_t nothing[16];
+static const uint8_t ascending[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+INLINE __m128i load(const uint8_t *p)
 {
-    return _mm512_set1_epi8((char)byte);
+    return _mm_loadu_si128((const __m128i *)p);
 }
 
-/* Four blocks, side by side. */
-INLINE __m512i four(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d)
+/* Sixteen bytes of four lanes, `at` bytes into what each pointer says. */
+INLINE four gather_at(const uint8_t *const p[4], size_t at)
 {
-    __m512i quad = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)a));
-    quad = _mm512_inserti32x4(quad, _mm_loadu_si128((const __m128i *)b), 1);
-    quad = _mm512_inserti32x4(quad, _mm_loadu_si128((const __m128i *)c), 2);
-    return _mm512_inserti32x4(quad, _mm_loadu_si128((const __m128i *)d), 3);
+    four x = _mm512_castsi128_si512(load(p[0] + at));
+    x = _mm512_inserti32x4(x, load(p[1] + at), 1);
+    x = _mm512_inserti32x4(x, load(p[2] + at), 2);
+    return _mm512_inserti32x4(x, load(p[3] + at), 3);
 }
 
-/* 16 bytes of four lines at an offset. */
-INLINE __m512i of_lines(const sm_lane *const g[4], size_t at)
+INLINE four gather(const uint8_t *const p[4])
 {
-    return four((const uint8_t *)g[0]->line + at, (const uint8_t *)g[1]->line + at, (const uint8_t *)g[2]->line + at,
-                (const uint8_t *)g[3]->line + at);
+    return gather_at(p, 0);
 }
 
-INLINE __m128i lane_of(__m512i quad, int lane)
+INLINE void scatter_at(uint8_t *const p[4], size_t at, four x)
 {
-    switch (lane) {
-    case 0:
-        return _mm512_castsi512_si128(quad);
-    case 1:
-        return _mm512_extracti32x4_epi32(quad, 1);
-    case 2:
-        return _mm512_extracti32x4_epi32(quad, 2);
-    default:
-        return _mm512_extracti32x4_epi32(quad, 3);
-    }
+    /* Not by the intrinsic: this way an extraction and its store are one instruction, which needs no port for shuffles. */
+    _mm_storeu_si128((__m128i *)(p[0] + at), _mm512_castsi512_si128(x));
+    _mm_storeu_si128((__m128i *)(p[1] + at), (__m128i)__builtin_shufflevector(x, x, 2, 3));
+    _mm_storeu_si128((__m128i *)(p[2] + at), (__m128i)__builtin_shufflevector(x, x, 4, 5));
+    _mm_storeu_si128((__m128i *)(p[3] + at), (__m128i)__builtin_shufflevector(x, x, 6, 7));
 }
 
-INLINE __m512i swapped(__m512i x)
-{
-    return _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(
-                                      _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
-}
-
-/* Each word the xor of itself and those before it, and of `word`. */
-INLINE __m512i chained(__m512i k, __m512i word)
+/* The next key of each lane from the one a key's length back and the word its first word is changed by. */
+INLINE four chained(four k, four word)
 {
     k = _mm512_xor_si512(k, _mm512_bslli_epi128(k, 4));
-    return _mm512_ternarylogic_epi64(k, _mm512_bslli_epi128(k, 8), word, 0x96);
+    return xor3(k, _mm512_bslli_epi128(k, 8), word);
 }
 
-/* The next round's keys from the one a key's length back and the one before: aes_aesni.c has the reason. */
-INLINE __m512i next_key(__m512i back, __m512i before, int constant)
+/* SubWord of a lane's last word in every column, where the ShiftRows of AESENCLAST changes nothing; and RotWord. */
+INLINE four rotated_sub(four k, int constant)
 {
-    if (constant == 0) /* the middle of a long key: no rotation */
-        return chained(back, _mm512_aesenclast_epi128(_mm512_shuffle_epi8(before, _mm512_set1_epi32(0x0F0E0D0C)),
-                                                      _mm512_setzero_si512()));
-    return chained(back, _mm512_aesenclast_epi128(_mm512_shuffle_epi8(before, _mm512_set1_epi32(0x0C0F0E0D)),
-                                                  _mm512_set1_epi32(constant)));
+    return _mm512_aesenclast_epi128(_mm512_shuffle_epi8(k, _mm512_set1_epi32(0x0C0F0E0D)),
+                                    _mm512_set1_epi32(constant));
 }
 
-/* Expand the keys of a quad, and encrypt two blocks under them on the way. */
-INLINE void expand(work *w, int q, __m512i a, __m512i b, int long_key, __m512i *one, __m512i *two)
+INLINE four plain_sub(four k)
 {
-    __m512i s = _mm512_xor_si512(*one, a), t = _mm512_xor_si512(*two, a);
+    return _mm512_aesenclast_epi128(_mm512_shuffle_epi32(k, (_MM_PERM_ENUM)0xFF), _mm512_setzero_si512());
+}
+
+/* The schedules of sixteen keys, whose bytes are where the first round's keys go, and of long keys the second's too. */
+SHARED void expand(work *w, int long_key)
+{
+    four a[Q], b[Q];
     int constant = 1;
-    w->key[0][q] = a;
-    if (long_key) {
-        w->key[1][q] = b;
-        s = _mm512_aesenc_epi128(s, b);
-        t = _mm512_aesenc_epi128(t, b);
-        for (int round = 2; round < 14; round += 2) {
-            a = next_key(a, b, constant);
-            w->key[round][q] = a;
-            s = _mm512_aesenc_epi128(s, a);
-            t = _mm512_aesenc_epi128(t, a);
-            b = next_key(b, a, 0);
-            w->key[round + 1][q] = b;
-            s = _mm512_aesenc_epi128(s, b);
-            t = _mm512_aesenc_epi128(t, b);
-            constant <<= 1;
-        }
-        a = next_key(a, b, constant);
-    } else {
-        for (int round = 1; round < 10; round++) {
-            a = next_key(a, a, constant);
-            w->key[round][q] = a;
-            s = _mm512_aesenc_epi128(s, a);
-            t = _mm512_aesenc_epi128(t, a);
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        a[q] = w->key[0][q];
+    if (!long_key) {
+        w->rounds = 10;
+        for (int round = 1; round <= 10; round++) {
+            UNROLL
+            for (int q = 0; q < Q; q++)
+                w->key[round][q] = a[q] = chained(a[q], rotated_sub(a[q], constant));
             constant = round == 8 ? 0x1B : constant << 1;
         }
-        a = next_key(a, a, constant);
+        return;
     }
-    w->key[long_key ? 14 : 10][q] = a;
-    *one = _mm512_aesenclast_epi128(s, a);
-    *two = _mm512_aesenclast_epi128(t, a);
-}
-
-INLINE void encrypt(const work *w, __m512i s[Q])
-{
-    const int rounds = w->rounds;
+    w->rounds = MOST_ROUNDS;
     UNROLL
     for (int q = 0; q < Q; q++)
-        s[q] = _mm512_xor_si512(s[q], w->key[0][q]);
+        b[q] = w->key[1][q];
+    for (int round = 2;; round += 2) {
+        UNROLL
+        for (int q = 0; q < Q; q++)
+            w->key[round][q] = a[q] = chained(a[q], rotated_sub(b[q], constant));
+        constant <<= 1;
+        if (round == MOST_ROUNDS)
+            break;
+        UNROLL
+        for (int q = 0; q < Q; q++)
+            w->key[round + 1][q] = b[q] = chained(b[q], plain_sub(a[q]));
+    }
+}
+
+/* Ready to hash under the H of each lane. */
+INLINE void hash_keys(work *w, const four h[Q])
+{
+    UNROLL
+    for (int q = 0; q < Q; q++) {
+        const four x = swapped(h[q]);
+        const four carry = _mm512_srli_epi64(x, 63);
+        const four fell = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_shuffle_epi32(carry, (_MM_PERM_ENUM)0xAA));
+        const four twice = _mm512_or_si512(_mm512_slli_epi64(x, 1), _mm512_bslli_epi128(carry, 8));
+        const four poly = all_four(_mm_set_epi64x((long long)0xC200000000000000ULL, 1));
+        const four hx = _mm512_ternarylogic_epi64(twice, fell, poly, 0x78); /* twice ^ (fell & poly) */
+        w->h[q] = hx;
+        w->folded[q] = _mm512_xor_si512(turned(hx), fold_of(hx));
+    }
+}
+
+/* One block of the GHASH of four lanes, in two pieces. */
+INLINE void hash_multiply(const work *w, hashing *s, int q)
+{
+    const four a = xor3(s->y[q], s->more[q], s->pend[q]);
+    s->low[q] = _mm512_xor_si512(_mm512_clmulepi64_epi128(a, w->h[q], 0x01),
+                                 _mm512_clmulepi64_epi128(a, w->folded[q], 0x00));
+    s->high[q] = _mm512_clmulepi64_epi128(a, w->h[q], 0x11);
+    s->other[q] = _mm512_clmulepi64_epi128(a, w->folded[q], 0x10);
+}
+
+/* `some`: not all lanes still hash. */
+INLINE void hash_reduce(const work *w, hashing *s, int q, int some)
+{
+    const four y = xor3(s->high[q], s->other[q], turned(s->low[q])), more = fold_of(s->low[q]);
+    if (some) {
+        s->y[q] = _mm512_ternarylogic_epi64(s->y[q], y, w->live[q], 0xD8); /* live ? y : as it was */
+        s->more[q] = _mm512_ternarylogic_epi64(s->more[q], more, w->live[q], 0xD8);
+    } else {
+        s->y[q] = y;
+        s->more[q] = more;
+    }
+}
+
+INLINE void hash(work *w, hashing *s, int some)
+{
+    FORGET(w);
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        hash_multiply(w, s, q);
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        hash_reduce(w, s, q, some);
+}
+
+/* Which bytes a text of these lengths has in the block `at`, if it begins `before` bytes late; `live`: who has any. */
+INLINE __mmask64 bytes_of(four length, int at, int before, four *live)
+{
+    const four nought = _mm512_setzero_si512();
+    four left = _mm512_add_epi32(length, _mm512_set1_epi32(before - 16 * at));
+    left = _mm512_min_epi32(_mm512_max_epi32(left, nought), _mm512_set1_epi32(16));
+    *live = _mm512_maskz_set1_epi32(_mm512_test_epi32_mask(left, left), -1);
+    return _mm512_cmplt_epu8_mask(all_four(load(ascending)), _mm512_shuffle_epi8(left, nought));
+}
+
+/* What each round of AES carries besides. */
+enum { ALONE, A_HASH, A_TEXT };
+
+/* A block of the texts that waits for the next stage. */
+typedef struct {
+    const uint8_t *const *from;
+    uint8_t *const *to;
+    size_t at;
+    const four *length;
+    int opening, number, masked; /* some have less than all of this block */
+    four key[Q];                 /* what encrypts it */
+} texts;
+
+/* Encrypt or decrypt a block of four lanes, to be hashed next. */
+INLINE void one_text(work *w, hashing *s, const texts *x, int q)
+{
+    four text = gather_at(x->from + 4 * q, x->at);
+    four other = _mm512_xor_si512(text, x->key[q]);
+    if (x->masked) {
+        const __mmask64 mask = bytes_of(x->length[q], x->number, 0, &w->live[q]);
+        text = _mm512_maskz_mov_epi8(mask, text);
+        other = _mm512_maskz_mov_epi8(mask, other);
+    }
+    scatter_at(x->to + 4 * q, x->at, other);
+    s->pend[q] = swapped(x->opening ? text : other);
+}
+
+/* AES over a block of sixteen lanes, to which the first round's key is added already, and beside it a step of their hashes,
+ * of which the text may be still to do. */
+INLINE void stage(work *w, four b[Q], int besides, hashing *s, const texts *x)
+{
+    FORGET(w);
     UNROLL
     for (int round = 1; round < 10; round++) {
+        UNROLL
         for (int q = 0; q < Q; q++)
-            s[q] = _mm512_aesenc_epi128(s[q], w->key[round][q]);
+            b[q] = _mm512_aesenc_epi128(b[q], w->key[round][q]);
+        if (besides == A_TEXT && round <= Q)
+            one_text(w, s, x, round - 1);
+        if (besides != ALONE && round > 1 && round <= Q + 1)
+            hash_multiply(w, s, round - 2);
+        if (besides != ALONE && round > 4 && round <= Q + 4)
+            hash_reduce(w, s, round - 5, besides == A_TEXT && x->masked);
     }
-    for (int round = 10; round < rounds; round++) {
+    for (int round = 10; round < w->rounds; round++) {
+        UNROLL
         for (int q = 0; q < Q; q++)
-            s[q] = _mm512_aesenc_epi128(s[q], w->key[round][q]);
+            b[q] = _mm512_aesenc_epi128(b[q], w->key[round][q]);
     }
     UNROLL
     for (int q = 0; q < Q; q++)
-        s[q] = _mm512_aesenclast_epi128(s[q], w->key[rounds][q]);
+        b[q] = _mm512_aesenclast_epi128(b[q], w->key[w->rounds][q]);
 }
 
-/* H times x, byte-swapped: see ghash_pclmul.c. */
-INLINE __m512i hash_key(__m512i h)
-{
-    __m512i x = swapped(h);
-    const __m512i carry = _mm512_srli_epi64(x, 63);
-    const __m512i fell = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_shuffle_epi32(carry, (_MM_PERM_ENUM)0xAA));
-    const __m512i fold = _mm512_broadcast_i32x4(_mm_set_epi64x((long long)0xC200000000000000ULL, 1));
-    x = _mm512_or_si512(_mm512_slli_epi64(x, 1), _mm512_bslli_epi128(carry, 8));
-    return _mm512_ternarylogic_epi64(x, fell, fold, 0x78); /* x ^ (fell & fold) */
-}
-
-/* One block more of each lane's GHASH. */
-INLINE __m512i hash(__m512i y, __m512i block, __m512i h)
-{
-    const __m512i fold = _mm512_set1_epi64((long long)0xC200000000000000ULL);
-    const __m512i a = _mm512_xor_si512(y, swapped(block));
-    const __m512i low = _mm512_clmulepi64_epi128(a, h, 0x00), high = _mm512_clmulepi64_epi128(a, h, 0x11);
-    const __m512i other = _mm512_clmulepi64_epi128(a, h, 0x10);
-    __m512i middle = _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(a, h, 0x01), other,
-                                               _mm512_shuffle_epi32(low, (_MM_PERM_ENUM)0x4E), 0x96);
-    middle = _mm512_xor_si512(middle, _mm512_clmulepi64_epi128(low, fold, 0x00));
-    return _mm512_ternarylogic_epi64(high, _mm512_shuffle_epi32(middle, (_MM_PERM_ENUM)0x4E),
-                                     _mm512_clmulepi64_epi128(middle, fold, 0x00), 0x96);
-}
-
-/* What is the same for a quad through its message. */
+/* What a group's lines and rows say, four lanes a vector. */
 typedef struct {
-    __m512i h, y, hide, front[3];
-} quad;
+    four front[3][Q]; /* SC | AK in blocks, byte-swapped; of a long key the last is not empty */
+    four length[Q];   /* of the text, in every word of a lane */
+} heads;
 
-INLINE __m512i counter_blocks(const sm_lane *const g[4], __m512i titles)
+SHARED void read_heads(work *w, heads *d, const sm_lane *const g[N], int control, int opening, int long_key)
 {
-    __m512i iv = _mm512_maskz_mov_epi64(0x55, titles);
-    iv = _mm512_mask_set1_epi32(iv, 1 << 2, (int)__builtin_bswap32(g[0]->counter));
-    iv = _mm512_mask_set1_epi32(iv, 1 << 6, (int)__builtin_bswap32(g[1]->counter));
-    iv = _mm512_mask_set1_epi32(iv, 1 << 10, (int)__builtin_bswap32(g[2]->counter));
-    return _mm512_mask_set1_epi32(iv, 1 << 14, (int)__builtin_bswap32(g[3]->counter));
-}
-
-/* Keys, H, E(J0) and SC | AK of the quads; gives their IVs with nothing in the counter's place. */
-SHARED void begin(work *w, const sm_lane *const g[N], quad quads[Q], __m512i iv[Q], int control, int opening,
-                  int long_key)
-{
-    w->rounds = long_key ? 14 : 10;
+    const four to_counter = _mm512_set_epi32(0, 7, 0, 0, 0, 5, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0);
+    const four to_length = _mm512_set_epi32(6, 6, 6, 6, 4, 4, 4, 4, 2, 2, 2, 2, 0, 0, 0, 0);
+    const four backwards = all_four(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
+    const four first = _mm512_maskz_set1_epi32(0x1111, 0xFF);
     UNROLL
     for (int q = 0; q < Q; q++) {
-        const sm_lane *const *four_of = g + 4 * q;
-        quad *p = &quads[q];
-        const __m512i a = of_lines(four_of, offsetof(sm_line, ek));
-        const __m512i b = long_key ? of_lines(four_of, SM_LINE + offsetof(sm_line, ek)) : a;
-        const __m512i back = of_lines(four_of, SUITE_AT); /* suite 1 | ... | peer 8 */
-        const __m512i titles = opening ? _mm512_bsrli_epi128(back, 8) : of_lines(four_of, TITLE_AT);
-        const __m512i ak = of_lines(four_of, offsetof(sm_line, ak));
-        const __m512i more = long_key ? of_lines(four_of, SM_LINE + offsetof(sm_line, ak)) : _mm512_setzero_si512();
-        const __m512i suite = _mm512_maskz_mov_epi8(0x0001000100010001ULL, _mm512_or_si512(back, all(control)));
-        iv[q] = counter_blocks(four_of, titles);
-        p->front[0] = _mm512_or_si512(_mm512_bslli_epi128(ak, 1), suite);
-        p->front[1] = _mm512_alignr_epi8(more, ak, 15);
-        p->front[2] = _mm512_bsrli_epi128(more, 15);
-        p->y = p->h = _mm512_setzero_si512();
-        p->hide = _mm512_mask_set1_epi32(iv[q], 0x8888, 0x01000000);
-        expand(w, q, a, b, long_key, &p->h, &p->hide);
-        p->h = hash_key(p->h);
+        const sm_lane *const *lane = g + 4 * q;
+        const four a = _mm512_loadu_si512(lane[0]->line), b = _mm512_loadu_si512(lane[1]->line);
+        const four c = _mm512_loadu_si512(lane[2]->line), e = _mm512_loadu_si512(lane[3]->line);
+        const four t0 = _mm512_shuffle_i32x4(a, b, 0x44), t1 = _mm512_shuffle_i32x4(a, b, 0xEE);
+        const four t2 = _mm512_shuffle_i32x4(c, e, 0x44), t3 = _mm512_shuffle_i32x4(c, e, 0xEE);
+        w->key[0][q] = _mm512_shuffle_i32x4(t0, t2, 0x88);
+        const four ak = _mm512_shuffle_i32x4(t0, t2, 0xDD);
+        const four ours = _mm512_shuffle_i32x4(t1, t3, 0x88), theirs = _mm512_shuffle_i32x4(t1, t3, 0xDD);
+        four more = _mm512_setzero_si512();
+        if (long_key) {
+            const uint8_t *ek2[4], *ak2[4];
+            for (int i = 0; i < 4; i++) {
+                ek2[i] = lane[i]->line[1].ek;
+                ak2[i] = lane[i]->line[1].ak;
+            }
+            w->key[1][q] = gather(ek2);
+            more = gather(ak2);
+        }
+        /* SC = control | suite, and a line's suite is the first byte of its last 16. */
+        const four sc = _mm512_and_si512(first, _mm512_or_si512(theirs, _mm512_set1_epi32(control)));
+        d->front[0][q] = swapped(_mm512_or_si512(_mm512_bslli_epi128(ak, 1), sc));
+        d->front[1][q] = swapped(_mm512_alignr_epi8(more, ak, 15));
+        d->front[2][q] = swapped(_mm512_bsrli_epi128(more, 15));
+
+        const __m128i low = _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)&lane[0]->length),
+                                               _mm_loadl_epi64((const __m128i *)&lane[1]->length));
+        const __m128i high = _mm_unpacklo_epi64(_mm_loadl_epi64((const __m128i *)&lane[2]->length),
+                                                _mm_loadl_epi64((const __m128i *)&lane[3]->length));
+        const four pairs = _mm512_castsi256_si512(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1));
+        const four counter = _mm512_maskz_permutexvar_epi32(0x4444, to_counter, pairs);
+        d->length[q] = _mm512_permutexvar_epi32(to_length, pairs);
+        const four title = opening ? _mm512_bsrli_epi128(theirs, 8) : _mm512_maskz_mov_epi64(0x55, ours);
+        const four iv = _mm512_mask_shuffle_epi8(title, 0x0F000F000F000F00, counter, backwards);
+        w->base[q] = _mm512_xor_si512(iv, w->key[0][q]);
     }
 }
 
-/* SC | AK where lanes that begin later can reach it, behind a block of nothing. */
-SHARED void put_fronts(work *w, const quad quads[Q])
+_Static_assert(offsetof(sm_lane, counter) == offsetof(sm_lane, length) + 4, "read_heads takes both at once");
+_Static_assert(offsetof(sm_line, suite) == 48 && offsetof(sm_line, peer) == 56 && offsetof(sm_line, title) == 32,
+               "read_heads takes a line apart in quarters");
+
+/* The keys of a group, and nothing hashed yet. */
+SHARED void begin(work *w, int long_key)
 {
-    for (int i = 0; i < N; i++) {
-        _mm_storeu_si128((__m128i *)w->front[i][0], _mm_setzero_si128());
-        for (int item = 0; item < 3; item++) {
-            __m512i from = quads[i / 4].front[item];
-            uint8_t bytes[64];
-            _mm512_storeu_si512(bytes, from);
-            memcpy(w->front[i][item + 1], bytes + 16 * (i % 4), 16);
-            sm_wipe(bytes, sizeof bytes);
-        }
-    }
+    four b[Q];
+    expand(w, long_key);
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        b[q] = w->key[0][q];
+    stage(w, b, ALONE, NULL, NULL);
+    hash_keys(w, b);
 }
 
-INLINE const uint8_t *front_of(const work *w, int lane, int item)
+INLINE void hash_nothing(hashing *s)
 {
-    return w->front[lane][item < 0 ? 0 : item + 1];
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        s->y[q] = s->more[q] = _mm512_setzero_si512();
 }
 
-INLINE uint64_t bytes_of(unsigned length)
+/* The blocks of this number (where it ends in a counter block) of all lanes. */
+INLINE void number_blocks(const work *w, four b[Q], four number)
 {
-    return length >= 16 ? 0xFFFF : (1ULL << length) - 1;
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        b[q] = _mm512_xor_si512(w->base[q], number);
 }
 
-/* A block of every lane: encrypted or decrypted, and hashed. `waits`: how many blocks later a lane begins, or NULL. */
-INLINE void step(work *w, const sm_lane *const g[N], quad quads[Q], __m512i counter[Q], const uint64_t valid[Q], int t,
-                 const int *waits, int items, int opening)
+INLINE void set_pend(hashing *s, const four pend[Q])
 {
-    __m512i s[Q];
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        s->pend[q] = pend[q];
+}
+
+/* Hash how many bytes there were, and turn what hides the tags into them. */
+INLINE void finish(work *w, hashing *s, const four length[Q], int aad, int text)
+{
     UNROLL
     for (int q = 0; q < Q; q++) {
-        s[q] = counter[q];
-        counter[q] = _mm512_add_epi32(counter[q], _mm512_maskz_set1_epi32(0x8888, 1 << 24)); /* at most 253 blocks */
+        const four bits = _mm512_slli_epi32(length[q], 3);
+        s->pend[q] = text ? _mm512_mask_mov_epi32(_mm512_maskz_set1_epi32(0x4444, aad * 8), 0x1111, bits)
+                          : _mm512_maskz_add_epi32(0x4444, bits, _mm512_set1_epi32(aad * 8));
     }
-    encrypt(w, s);
+    hash(w, s, 0);
     UNROLL
     for (int q = 0; q < Q; q++) {
-        const uint8_t *from[4];
-        uint64_t active = 0;
-        UNROLL
-        for (int i = 0; i < 4; i++) {
-            const int lane = 4 * q + i, at = waits == NULL ? t : t - waits[lane];
-            from[i] = at < 0 ? front_of(w, lane, at + items) : g[lane]->in + 16 * at;
-            active |= (uint64_t)(at < 0 ? 0 : 0xFFFF) << 16 * i;
-        }
-        const __m512i came = _mm512_maskz_mov_epi8(valid[q], four(from[0], from[1], from[2], from[3]));
-        const __m512i other = _mm512_xor_si512(came, _mm512_maskz_mov_epi8(valid[q] & active, s[q]));
-        UNROLL
-        for (int i = 0; i < 4; i++) {
-            const int lane = 4 * q + i, at = waits == NULL ? t : t - waits[lane];
-            if (at >= 0)
-                _mm_storeu_si128((__m128i *)g[lane]->out + at, lane_of(other, i));
-        }
-        quads[q].y = hash(quads[q].y, opening ? came : other, quads[q].h);
+        const four y = _mm512_xor_si512(s->y[q], s->more[q]);
+        w->hide[q] = _mm512_maskz_xor_epi32(0x7777, swapped(y), w->hide[q]);
     }
 }
 
 SHARED void gcm(const sm_lane *const g[N], work *w, uint8_t *good, int opening, int long_key)
 {
-    const int items = 2 + long_key;
-    quad quads[Q];
-    __m512i counter[Q], came[Q];
-    uint64_t valid[Q];
-    int waits[N], most = 0, late = 0;
-    begin(w, g, quads, counter, 0x30, opening, long_key);
-    UNROLL
+    heads d;
+    hashing s;
+    four number = _mm512_maskz_set1_epi32(0x8888, 1 << 24), block[Q];
+    const uint8_t *in[N], *late_in[N];
+    uint8_t *out[N], *late_out[N];
+    unsigned most = 0, full = SM_LANES_TEXT, least = SM_LANES_TEXT;
+    const four one = _mm512_maskz_set1_epi32(0x8888, 1 << 24); /* at most 253 blocks, so nothing is carried */
     for (int i = 0; i < N; i++) {
-        waits[i] = (int)((g[i]->length + 15) / 16);
-        most = waits[i] > most ? waits[i] : most;
+        const unsigned blocks = (g[i]->length + 15) / 16, whole = g[i]->length / 16;
+        most = blocks > most ? blocks : most;
+        least = blocks < least ? blocks : least;
+        full = whole < full ? whole : full;
+        in[i] = g[i]->in;
+        out[i] = g[i]->out;
     }
-    UNROLL
-    for (int i = 0; i < N; i++) {
-        waits[i] = most - waits[i];
-        late |= waits[i];
-    }
-    UNROLL
-    for (int q = 0; q < Q; q++) {
-        const sm_lane *const *lane = g + 4 * q;
-        /* The block counter of a lane that waits begins below 2, and is 2 when its text begins. */
-        const __m512i before = _mm512_inserti32x4(
-            _mm512_inserti32x4(_mm512_inserti32x4(_mm512_castsi128_si512(_mm_insert_epi32(
-                                                      _mm_setzero_si128(), (2 - waits[4 * q]) * (1 << 24), 3)),
-                                                  _mm_insert_epi32(_mm_setzero_si128(), (2 - waits[4 * q + 1]) * (1 << 24), 3), 1),
-                               _mm_insert_epi32(_mm_setzero_si128(), (2 - waits[4 * q + 2]) * (1 << 24), 3), 2),
-            _mm_insert_epi32(_mm_setzero_si128(), (2 - waits[4 * q + 3]) * (1 << 24), 3), 3);
-        counter[q] = _mm512_or_si512(counter[q], before);
-        valid[q] = 0;
-        UNROLL
-        for (int i = 0; i < 4; i++) /* of the last block, which all lanes have at once */
-            valid[q] |= bytes_of(lane[i]->length == 0 ? 16 : lane[i]->length - 16 * ((lane[i]->length - 1) / 16)) << 16 * i;
-        came[q] = _mm512_setzero_si512();
-        if (opening) { /* now: what is opened in its place is written over its tag */
+    if (opening) {
+        for (int q = 0; q < Q; q++) {
             __m128i tag[4];
-            UNROLL
             for (int i = 0; i < 4; i++)
-                tag[i] = _mm_maskz_loadu_epi8(0x0FFF, lane[i]->in + lane[i]->length);
-            came[q] = _mm512_inserti32x4(_mm512_inserti32x4(_mm512_inserti32x4(_mm512_castsi128_si512(tag[0]), tag[1], 1),
-                                                            tag[2], 2), tag[3], 3);
+                tag[i] = _mm_maskz_loadu_epi8(0x0FFF, g[4 * q + i]->in + g[4 * q + i]->length);
+            w->came[q] = _mm512_inserti32x4(
+                _mm512_inserti32x4(_mm512_inserti32x4(_mm512_castsi128_si512(tag[0]), tag[1], 1), tag[2], 2), tag[3], 3);
         }
     }
-    const uint64_t whole[Q] = {~0ULL, ~0ULL};
-    if (late == 0) {
-        for (int item = 0; item < items; item++) {
-            UNROLL
-            for (int q = 0; q < Q; q++)
-                quads[q].y = hash(quads[q].y, quads[q].front[item], quads[q].h);
-        }
-        for (int t = 0; t < most; t++)
-            step(w, g, quads, counter, t == most - 1 ? valid : whole, t, NULL, items, opening);
-    } else {
-        put_fronts(w, quads);
-        for (int t = -items; t < 0; t++) {
-            for (int q = 0; q < Q; q++) {
-                const uint8_t *from[4];
-                for (int i = 0; i < 4; i++)
-                    from[i] = front_of(w, 4 * q + i, t - waits[4 * q + i] + items);
-                quads[q].y = hash(quads[q].y, four(from[0], from[1], from[2], from[3]), quads[q].h);
-            }
-        }
-        for (int t = 0; t < most; t++)
-            step(w, g, quads, counter, t == most - 1 ? valid : whole, t, waits, items, opening);
-    }
+    read_heads(w, &d, g, 0x30, opening, long_key);
+    texts x = {.from = in, .to = out, .length = d.length, .opening = opening};
+    begin(w, long_key);
+    hash_nothing(&s);
+    number_blocks(w, block, number);
+    set_pend(&s, d.front[0]);
+    stage(w, block, A_HASH, &s, NULL);
     UNROLL
-    for (int q = 0; q < Q; q++) {
-        const sm_lane *const *lane = g + 4 * q;
-        const uint64_t aad = __builtin_bswap64((1 + 16 * (1 + (uint64_t)long_key)) * 8);
-        __m512i lengths = _mm512_maskz_set1_epi64(0x55, (long long)aad);
-        lengths = _mm512_mask_set1_epi32(lengths, 1 << 3, (int)__builtin_bswap32(lane[0]->length * 8));
-        lengths = _mm512_mask_set1_epi32(lengths, 1 << 7, (int)__builtin_bswap32(lane[1]->length * 8));
-        lengths = _mm512_mask_set1_epi32(lengths, 1 << 11, (int)__builtin_bswap32(lane[2]->length * 8));
-        lengths = _mm512_mask_set1_epi32(lengths, 1 << 15, (int)__builtin_bswap32(lane[3]->length * 8));
-        const __m512i y = hash(quads[q].y, lengths, quads[q].h);
-        const __m512i tag = _mm512_maskz_xor_epi32(0x7777, swapped(y), quads[q].hide);
-        if (!opening) {
-            UNROLL
-            for (int i = 0; i < 4; i++)
-                _mm_storeu_si128((__m128i *)(lane[i]->out + lane[i]->length), lane_of(tag, i));
-        } else {
-            const unsigned differs = _mm512_cmpneq_epi32_mask(tag, came[q]);
-            UNROLL
-            for (int i = 0; i < 4; i++)
-                good[4 * q + i] = (uint8_t)sm_verdict((differs >> 4 * i & 0xF) == 0);
+    for (int q = 0; q < Q; q++)
+        w->hide[q] = block[q];
+    set_pend(&s, d.front[1]);
+    if (long_key) {
+        hash(w, &s, 0);
+        set_pend(&s, d.front[2]);
+    }
+    for (unsigned t = 0; t < most; t++) {
+        number = _mm512_add_epi32(number, one);
+        number_blocks(w, block, number);
+        if (t == 0)
+            stage(w, block, A_HASH, &s, NULL);
+        else
+            stage(w, block, A_TEXT, &s, &x);
+        UNROLL
+        for (int q = 0; q < Q; q++)
+            x.key[q] = block[q];
+        x.at = 16 * (size_t)t;
+        x.number = (int)t;
+        x.masked = t >= full;
+        if (t >= least) { /* not all of them */
+            for (int i = 0; i < N; i++) {
+                const int has = x.at < g[i]->length;
+                late_in[i] = has ? g[i]->in + x.at : nothing;
+                late_out[i] = has ? g[i]->out + x.at : w->waste;
+            }
+            x.from = late_in;
+            x.to = late_out;
+            x.at = 0;
         }
+    }
+    if (most > 0) {
+        UNROLL
+        for (int q = 0; q < Q; q++)
+            one_text(w, &s, &x, q);
+    }
+    hash(w, &s, most > 0 && x.masked);
+    finish(w, &s, d.length, 1 + 16 * (1 + long_key), 1);
+    for (int q = 0; q < Q; q++) {
+        if (!opening) {
+            for (int i = 4 * q; i < 4 * q + 4; i++)
+                out[i] += g[i]->length;
+            scatter_at(out + 4 * q, 0, w->hide[q]);
+            continue;
+        }
+        const unsigned differs = _mm512_cmpneq_epi64_mask(w->hide[q], w->came[q]);
+        for (int i = 0; i < 4; i++)
+            good[4 * q + i] = (uint8_t)sm_verdict((differs >> 2 * i & 3) == 0);
     }
 }
 
-TIER static void seal(const sm_lane *const lane[N], int long_key, void *scratch)
+TIER static void vaes_seal(const sm_lane *const g[N], int long_key, void *scratch)
 {
-    gcm(lane, scratch, NULL, 0, long_key);
+    gcm(g, scratch, NULL, 0, long_key);
 }
 
-TIER static void open(const sm_lane *const lane[N], int long_key, uint8_t good[N], void *scratch)
+TIER static void vaes_open(const sm_lane *const g[N], int long_key, uint8_t good[N], void *scratch)
 {
-    gcm(lane, scratch, good, 1, long_key);
+    gcm(g, scratch, good, 1, long_key);
 }
 
-TIER static void gmac(const sm_lane *const g[N], int long_key, void *scratch)
+TIER static void vaes_gmac(const sm_lane *const g[N], int long_key, void *scratch)
 {
     work *w = scratch;
-    const int before = 1 + 16 * (1 + long_key), shared = 1 + long_key; /* bytes of SC | AK; the block where they end */
-    quad quads[Q];
-    __m512i iv[Q];
-    int blocks[N], most = 0;
-    begin(w, g, quads, iv, 0x10, 0, long_key);
-    put_fronts(w, quads);
-    for (int i = 0; i < N; i++) {
-        blocks[i] = (before + (int)g[i]->length + 15) / 16;
-        most = blocks[i] > most ? blocks[i] : most;
-        const __m128i text = _mm_loadu_si128((const __m128i *)g[i]->in);
-        const __mmask16 mine = (__mmask16)bytes_of(g[i]->length);
-        __m128i joint = _mm_loadu_si128((const __m128i *)w->front[i][shared + 1]);
-        joint = _mm_or_si128(joint, _mm_slli_si128(_mm_maskz_mov_epi8(mine, text), 1));
-        _mm_storeu_si128((__m128i *)w->front[i][shared + 1], joint);
+    heads d;
+    hashing s;
+    four block[Q];
+    const int before = 1 + 16 * (1 + long_key), shared = 1 + long_key; /* the block where AK ends */
+    unsigned most = 0;
+    for (int i = 0; i < N; i++)
+        most = g[i]->length > most ? g[i]->length : most;
+    const int blocks = (int)(most + (unsigned)before + 15) / 16;
+    read_heads(w, &d, g, 0x10, 0, long_key);
+    begin(w, long_key);
+    hash_nothing(&s);
+    set_pend(&s, d.front[0]);
+    number_blocks(w, block, _mm512_maskz_set1_epi32(0x8888, 1 << 24));
+    stage(w, block, A_HASH, &s, NULL);
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        w->hide[q] = block[q];
+    if (long_key) {
+        set_pend(&s, d.front[1]);
+        hash(w, &s, 0);
     }
-    for (int t = 0; t < most; t++) {
-        UNROLL
+    for (int t = shared; t < blocks; t++) {
         for (int q = 0; q < Q; q++) {
             const uint8_t *from[4];
-            uint64_t valid = 0;
+            const __mmask64 mask = bytes_of(d.length[q], t, before, &w->live[q]);
             for (int i = 0; i < 4; i++) {
-                const int lane = 4 * q + i, at = t - most + blocks[lane];
-                const int left = before + (int)g[lane]->length - 16 * at;
-                from[i] = at <= shared ? front_of(w, lane, at) : g[lane]->in + 16 * at - before;
-                valid |= bytes_of((unsigned)left) << 16 * i;
+                const sm_lane *lane = g[4 * q + i];
+                const int at = t == shared ? 0 : 16 * t - before;
+                from[i] = at < (int)lane->length ? lane->in + at : nothing;
             }
-            const __m512i block = four(from[0], from[1], from[2], from[3]);
-            quads[q].y = hash(quads[q].y, _mm512_maskz_mov_epi8(valid, block), quads[q].h);
+            four text = gather(from);
+            if (t == shared)
+                text = _mm512_bslli_epi128(text, 1);
+            text = swapped(_mm512_maskz_mov_epi8(mask, text));
+            s.pend[q] = t == shared ? _mm512_or_si512(text, d.front[shared][q]) : text;
+        }
+        hash(w, &s, 1);
+    }
+    finish(w, &s, d.length, before, 0);
+    for (int q = 0; q < Q; q++) {
+        uint8_t *const to[4] = {g[4 * q]->out, g[4 * q + 1]->out, g[4 * q + 2]->out, g[4 * q + 3]->out};
+        scatter_at(to, 0, w->hide[q]);
+    }
+}
+
+/* The schedules of sixteen KEKs, and the halves of the keys behind `skip` bytes, as many as a KEK has. */
+SHARED int begin_keys(work *w, const uint8_t *const kek[N], const uint8_t *const key[N], size_t skip, int long_key)
+{
+    for (int part = 0; part <= long_key; part++) {
+        UNROLL
+        for (int q = 0; q < Q; q++) {
+            const four both = gather_at(key + 4 * q, 16 * (size_t)part + skip);
+            w->key[part][q] = gather_at(kek + 4 * q, 16 * (size_t)part);
+            w->half[2 * part][q] = both;
+            w->half[2 * part + 1][q] = _mm512_unpackhi_epi64(both, both);
         }
     }
-    UNROLL
-    for (int q = 0; q < Q; q++) {
-        uint64_t bits[8] = {0};
-        for (int i = 0; i < 4; i++)
-            bits[2 * i] = __builtin_bswap64(((uint64_t)before + g[4 * q + i]->length) * 8);
-        const __m512i y = hash(quads[q].y, _mm512_loadu_si512(bits), quads[q].h);
-        const __m512i tag = _mm512_maskz_xor_epi32(0x7777, swapped(y), quads[q].hide);
-        UNROLL
-        for (int i = 0; i < 4; i++)
-            _mm_storeu_si128((__m128i *)g[4 * q + i]->out, lane_of(tag, i));
-    }
+    expand(w, long_key);
+    return long_key ? 4 : 2;
 }
 
-/* The schedules of eight KEKs, and the halves of the eight keys behind `skip` bytes, as many as a KEK has; how many. */
-SHARED int begin_keys(work *w, const uint8_t *const kek[N], const uint8_t *const key[N], int skip, int long_key)
+/* Where a key's halves 2 * part - 1 and 2 * part are in what is wrapped; half 0 is the check before the key. */
+INLINE void put_wrapped(uint8_t *const out[N], int q, size_t at, four x, int whole)
 {
-    const int halves = long_key ? 4 : 2;
-    w->rounds = long_key ? 14 : 10;
-    UNROLL
-    for (int q = 0; q < Q; q++) {
-        const uint8_t *const *k = kek + 4 * q;
-        __m512i unused = _mm512_setzero_si512(), also = unused;
-        const __m512i a = four(k[0], k[1], k[2], k[3]);
-        expand(w, q, a, long_key ? four(k[0] + 16, k[1] + 16, k[2] + 16, k[3] + 16) : a, long_key, &unused, &also);
+    if (whole) {
+        scatter_at(out + 4 * q, at, x);
+        return;
     }
-    for (int half = 0; half < halves; half++) {
-        for (int i = 0; i < N; i++)
-            _mm_storeu_si128((__m128i *)&w->half[half][i / 4] + i % 4,
-                             _mm_loadl_epi64((const __m128i *)(key[i] + skip + 8 * half)));
-    }
-    return halves;
+    uint8_t *const *to = out + 4 * q;
+    _mm_storel_epi64((__m128i *)(to[0] + at), _mm512_castsi512_si128(x));
+    _mm_storel_epi64((__m128i *)(to[1] + at), _mm512_extracti32x4_epi32(x, 1));
+    _mm_storel_epi64((__m128i *)(to[2] + at), _mm512_extracti32x4_epi32(x, 2));
+    _mm_storel_epi64((__m128i *)(to[3] + at), _mm512_extracti32x4_epi32(x, 3));
 }
 
-INLINE __m512i step_number(int step)
-{
-    return _mm512_maskz_set1_epi64(0x55, (long long)__builtin_bswap64((uint64_t)step));
-}
-
-SHARED void put_half(__m512i from[Q], uint8_t *const out[N], int at)
-{
-    for (int q = 0; q < Q; q++) {
-        UNROLL
-        for (int i = 0; i < 4; i++)
-            _mm_storel_epi64((__m128i *)(out[4 * q + i] + at), lane_of(from[q], i));
-    }
-}
-
-/* RFC 3394 2.2.1, as in sm_lanes_x86.h. */
-TIER static void wrap(const uint8_t *const kek[N], const uint8_t *const key[N], uint8_t *const out[N], int long_key,
-                      void *scratch)
+/* RFC 3394 2.2.1: six times as many blocks one after the other as a key has halves, of sixteen lanes side by side. */
+TIER static void vaes_wrap(const uint8_t *const kek[N], const uint8_t *const key[N], uint8_t *const out[N], int long_key,
+                           void *scratch)
 {
     work *w = scratch;
     const int halves = begin_keys(w, kek, key, 0, long_key);
-    __m512i s[Q] = {all(0xA6), all(0xA6)};
+    four s[Q];
     int half = 0;
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        s[q] = _mm512_set1_epi64((long long)0xA6A6A6A6A6A6A6A6ULL);
     for (int step = 1; step <= 6 * halves; step++) {
+        const four count = _mm512_maskz_set1_epi64(0x55, (long long)__builtin_bswap64((uint64_t)step));
+        UNROLL
         for (int q = 0; q < Q; q++)
-            s[q] = _mm512_unpacklo_epi64(s[q], w->half[half][q]);
-        encrypt(w, s);
+            s[q] = _mm512_xor_si512(_mm512_unpacklo_epi64(s[q], w->half[half][q]), w->key[0][q]);
+        stage(w, s, ALONE, NULL, NULL);
+        UNROLL
         for (int q = 0; q < Q; q++) {
             w->half[half][q] = _mm512_unpackhi_epi64(s[q], s[q]);
-            s[q] = _mm512_xor_si512(s[q], step_number(step));
+            s[q] = _mm512_xor_si512(s[q], count);
         }
         half = half + 1 == halves ? 0 : half + 1;
     }
-    put_half(s, out, 0);
-    for (int at = 0; at < halves; at++)
-        put_half(w->half[at], out, 8 + 8 * at);
+    for (int q = 0; q < Q; q++) {
+        put_wrapped(out, q, 0, _mm512_unpacklo_epi64(s[q], w->half[0][q]), 1);
+        if (long_key)
+            put_wrapped(out, q, 16, _mm512_unpacklo_epi64(w->half[1][q], w->half[2][q]), 1);
+        put_wrapped(out, q, 8 * (size_t)halves, w->half[halves - 1][q], 0);
+    }
 }
 
-TIER static void unwrap(const uint8_t *const kek[N], const uint8_t *const wrapped[N], uint8_t *const out[N],
-                        int long_key, uint8_t good[N], void *scratch)
+INLINE void unstage(work *w, four s[Q])
+{
+    FORGET(w);
+    const int rounds = w->rounds;
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        s[q] = _mm512_xor_si512(s[q], w->key[rounds][q]);
+    for (int round = rounds - 1; round > 0; round--) {
+        UNROLL
+        for (int q = 0; q < Q; q++)
+            s[q] = _mm512_aesdec_epi128(s[q], w->key[round][q]);
+    }
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        s[q] = _mm512_aesdeclast_epi128(s[q], w->key[0][q]);
+}
+
+TIER static void vaes_unwrap(const uint8_t *const kek[N], const uint8_t *const wrapped[N], uint8_t *const out[N],
+                             int long_key, uint8_t good[N], void *scratch)
 {
     work *w = scratch;
-    const int halves = begin_keys(w, kek, wrapped, 8, long_key), rounds = w->rounds;
-    const __m512i zero = _mm512_setzero_si512();
-    __m512i s[Q];
+    const four nought = _mm512_setzero_si512();
+    const int halves = begin_keys(w, kek, wrapped, 8, long_key);
+    four s[Q];
     int half = halves - 1;
-    for (int round = 1; round < rounds; round++) {
-        for (int q = 0; q < Q; q++) /* there is no AESIMC of four blocks, but this undoes all of a round but that */
-            w->key[round][q] = _mm512_aesdec_epi128(_mm512_aesenclast_epi128(w->key[round][q], zero), zero);
+    /* AESDEC of AESENCLAST is InvMixColumns: everything else in the two undoes itself. */
+    for (int round = 1; round < w->rounds; round++) {
+        UNROLL
+        for (int q = 0; q < Q; q++)
+            w->key[round][q] = _mm512_aesdec_epi128(_mm512_aesenclast_epi128(w->key[round][q], nought), nought);
     }
-    for (int q = 0; q < Q; q++) {
-        const uint8_t *const *from = wrapped + 4 * q;
-        s[q] = four(from[0], from[1], from[2], from[3]);
-    }
+    UNROLL
+    for (int q = 0; q < Q; q++)
+        s[q] = gather(wrapped + 4 * q);
     for (int step = 6 * halves; step > 0; step--) {
-        for (int q = 0; q < Q; q++) {
-            s[q] = _mm512_unpacklo_epi64(_mm512_xor_si512(s[q], step_number(step)), w->half[half][q]);
-            s[q] = _mm512_xor_si512(s[q], w->key[rounds][q]);
-        }
-        for (int round = rounds - 1; round > 0; round--) {
-            for (int q = 0; q < Q; q++)
-                s[q] = _mm512_aesdec_epi128(s[q], w->key[round][q]);
-        }
-        for (int q = 0; q < Q; q++) {
-            s[q] = _mm512_aesdeclast_epi128(s[q], w->key[0][q]);
+        const four count = _mm512_maskz_set1_epi64(0x55, (long long)__builtin_bswap64((uint64_t)step));
+        UNROLL
+        for (int q = 0; q < Q; q++)
+            s[q] = _mm512_unpacklo_epi64(_mm512_xor_si512(s[q], count), w->half[half][q]);
+        unstage(w, s);
+        UNROLL
+        for (int q = 0; q < Q; q++)
             w->half[half][q] = _mm512_unpackhi_epi64(s[q], s[q]);
-        }
         half = half == 0 ? halves - 1 : half - 1;
     }
     for (int q = 0; q < Q; q++) {
-        const unsigned differs = _mm512_mask_cmpneq_epi32_mask(0x3333, s[q], all(0xA6));
-        __mmask16 kept = 0;
+        const four check = _mm512_set1_epi64((long long)0xA6A6A6A6A6A6A6A6ULL);
+        const unsigned differs = _mm512_mask_cmpneq_epi64_mask(0x55, s[q], check);
+        unsigned kept = 0;
         for (int i = 0; i < 4; i++) {
-            good[4 * q + i] = (uint8_t)sm_verdict((differs >> 4 * i & 0xF) == 0);
-            kept = (__mmask16)(kept | (good[4 * q + i] ? 0xF << 4 * i : 0));
+            good[4 * q + i] = (uint8_t)sm_verdict((differs >> 2 * i & 1) == 0);
+            kept |= 3u * good[4 * q + i] << 2 * i;
         }
-        for (int at = 0; at < halves; at++)
-            w->half[at][q] = _mm512_maskz_mov_epi32(kept, w->half[at][q]);
+        for (int part = 0; part <= long_key; part++)
+            put_wrapped(out, q, 16 * (size_t)part,
+                        _mm512_maskz_unpacklo_epi64((__mmask8)kept, w->half[2 * part][q], w->half[2 * part + 1][q]), 1);
     }
-    for (int at = 0; at < halves; at++)
-        put_half(w->half[at], out, 8 * at);
 }
 
-const sm_lanes sm_lanes_vaes = {.seal = seal, .open = open, .gmac = gmac, .wrap = wrap, .unwrap = unwrap};
+const sm_lanes sm_lanes_vaes = {.width = N,
+                                .seal = vaes_seal,
+                                .open = vaes_open,
+                                .gmac = vaes_gmac,
+                                .wrap = vaes_wrap,
+                                .unwrap = vaes_unwrap};
 
 #else
 typedef int sm_lanes_vaes_is_for_x86_64;
