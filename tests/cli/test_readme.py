@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -72,13 +73,14 @@ def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         if ">" in words:
             at = words.index(">")
             target, words = Path(words[at + 1]), words[:at]
-        if words[0] not in ENDS:
-            help_text = CliRunner().invoke(group, [words[0], "--help"]).stdout
+        if words[0] not in ENDS and words[:2] != ["link", "picture"]:
+            path = takewhile(lambda word: not word.startswith("-"), words[:2])
+            help_text = CliRunner().invoke(group, [*path, "--help"]).stdout
             assert all(word.partition("=")[0] in help_text for word in words if word.startswith("--")), words
             continue
         done = CliRunner().invoke(group, small(words))
         assert done.exit_code == 0, (words, done.output)
-        assert done.stdout.strip(), words
+        assert done.stdout.strip() or "--out" in words, words
         if target is not None:
             target.write_text(done.stdout, "utf-8")
         for option in ("--pcap", "--journal", "--out"):
