@@ -276,7 +276,6 @@ class Chain:
         frame: bytes,
         now: Instant,
         number: int,
-        packet: bytes | None = None,
     ) -> Offered:
         if now >= self._turn_at:
             self._turn(now)
@@ -284,19 +283,25 @@ class Chain:
             return self._offer_large(
                 direction, installation, source, destination, source_port, destination_port, frame, now, number
             )
-        self._ways[direction].offered += 1
         identification = number & 0xFFFF
         try:
-            if packet is None:
-                packet = self._seals[direction](
-                    source, destination, source_port, destination_port, frame, identification
-                )
+            packet = self._seals[direction](source, destination, source_port, destination_port, frame, identification)
             if packet is None:
                 packet = self._gateways[direction].seal_by_stages(
                     source, destination, source_port, destination_port, frame, identification
                 )
         except CounterExhaustedError:
-            return self._lose(direction, b"", now, "exhausted")
+            return self._withhold(direction, now, "exhausted")
+        return self._cross(direction, installation, packet, now, number)
+
+    def _withhold(self, direction: int, now: Instant, cause: str) -> Offered:
+        """What was offered and never became a packet."""
+        self._ways[direction].offered += 1
+        return self._lose(direction, b"", now, cause)
+
+    def _cross(self, direction: int, installation: int, packet: bytes, now: Instant, number: int) -> Offered:
+        """A whole packet, or a piece of one, on the way between the gateways."""
+        self._ways[direction].offered += 1
         arrivals = self._arrivals
         arrival = now + self._propagation
         if arrival <= arrivals[direction]:
@@ -335,14 +340,13 @@ class Chain:
                 raise Refused("malformed", "too big")
             inner = gateways.inner(source, destination, source_port, destination_port, frame, identification)
             if self.profile.fidelity == "pipe":  # it has no headers to cut by
-                return self._offer(direction, installation, 0, 0, 0, 0, b"", now, number, inner)
+                return self._cross(direction, installation, inner, now, number)
             pieces = pieces_of(inner, gateways.wrap, self._frame_max + HEADER_BYTES, self.profile.mtu, how)
         except (CounterExhaustedError, Refused) as error:
-            self._ways[direction].offered += 1
-            return self._lose(direction, b"", now, "too big" if isinstance(error, Refused) else "exhausted")
+            return self._withhold(direction, now, "too big" if isinstance(error, Refused) else "exhausted")
         carried: Offered = []
         for piece in pieces:
-            carried += self._offer(direction, installation, 0, 0, 0, 0, b"", now, number, piece)
+            carried += self._cross(direction, installation, piece, now, number)
         return carried
 
     def _impair(self, direction: int, packet: bytes, now: Instant, carried: Offered, returned: list[bytes]) -> Offered:
