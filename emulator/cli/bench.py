@@ -26,18 +26,19 @@ def crypto(json_file: Path | None, plot_file: Path | None, quick: bool, rounds: 
     Peers that are not here are named so. OpenSSL 3.5 or newer may be named by SMETS1_BENCH_LIBCRYPTO; ipsec-mb wants
     its header; both want a C compiler.
     """
-    from emulator.measure import plot, saving
+    from emulator.files import check, replace_text
+    from emulator.measure import plot
     from emulator.measure.crypto import measure
     from emulator.measure.table import LINE, Shown
 
     for file in (json_file, plot_file):
         if file is not None:
-            saving.check(file)
+            check(file)
     with Console(stderr=True).status("measuring") as status:
         report: dict[str, Any] = measure(quick=quick, rounds=rounds, say=status.update)
     terminal = Console()
     Console(width=max(terminal.width, LINE)).print(Shown(report), highlight=False)
     if json_file is not None:
-        saving.save(json_file, json.dumps(report, indent=2) + "\n")
+        replace_text(json_file, json.dumps(report, indent=2) + "\n")
     if plot_file is not None:
-        saving.save(plot_file, plot.draw(report))
+        replace_text(plot_file, plot.draw(report))

@@ -17,6 +17,7 @@ from emulator.cli.link_options import GATEWAY, PROOFS, timers
 from emulator.commands import Command, CutOver, FailLink, HealLink, KillGateway, LinkStatus
 from emulator.control import names
 from emulator.errors import InputError
+from emulator.files import write_text
 
 PEERS: Final = ("strongswan", "labels", "tun")
 
@@ -94,10 +95,7 @@ def picture(out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
         return
-    try:
-        out.write_text(text, "utf-8")
-    except OSError as error:
-        raise InputError(f"{out}: {error.strerror or error}; name a file that can be written") from error
+    write_text(out, text)
     click.echo(out)
 
 

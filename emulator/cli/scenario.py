@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from emulator.errors import InputError
+from emulator.files import write_text
 
 if TYPE_CHECKING:
     from emulator.scenario.reading import Read
@@ -184,14 +185,6 @@ def _seeds(text: str) -> list[int]:
     return found
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file. Raises InputError."""
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; name a file that can be written") from error
-
-
 @command.command()
 @click.argument("scenario")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of everything.  [default: the scenario's]")
@@ -227,8 +220,8 @@ def shrink(
     remarks: tuple[str, ...] = (found.told(),)
     text = emit.toml(found.read.scenario, remarks)
     if out is not None:
-        write(out, text)
+        write_text(out, text)
     else:
         click.echo(text, nl=False)
     if test is not None:
-        write(test, emit.pytest_module(found.read.scenario, found.seed, found.failure.text, remarks))
+        write_text(test, emit.pytest_module(found.read.scenario, found.seed, found.failure.text, remarks))

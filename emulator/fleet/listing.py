@@ -10,7 +10,6 @@ Every line is decoded once when the file is opened: a bad row is told before a c
 
 import contextlib
 import os
-import tempfile
 from array import array
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -21,6 +20,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from emulator.errors import InputError
+from emulator.files import replacing
 from emulator.fleet import recipe_reading, tariffs
 from emulator.fleet.identity import DISTRIBUTORS, HOMES_MOST
 from emulator.fleet.installation import KINDS, Condition, DeviceKeys, DeviceSpec, Installation, Wiring
@@ -101,22 +101,9 @@ def encode(home: ListedHome) -> bytes:
 
 def write(file: Path, recipe: Recipe, lines: Iterable[bytes], count: int) -> None:
     """Write a listing, whole or not at all, readable for its owner only. Raises InputError."""
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(_ENCODER.encode(Header(FORMAT, 1, count, recipe)) + b"\n")
-            stream.writelines(lines)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-        temporary = None
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror or error}; name a place that can be written") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+    with replacing(file) as stream:
+        stream.write(_ENCODER.encode(Header(FORMAT, 1, count, recipe)) + b"\n")
+        stream.writelines(lines)
 
 
 class ListedHomes:

@@ -19,9 +19,7 @@ since under the same keys; therefore `load` gives up a stretch of send counters 
 a device spends between an export and its import, unless told otherwise.
 """
 
-import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -31,6 +29,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from emulator.errors import InputError
+from emulator.files import replacing
 from emulator.fleet.saved import Saved, pack, unpack
 from emulator.fleet.store import FORMAT, FillingStore, Identity, StateStore, fill
 from emulator.kernel.effects import Instant
@@ -62,27 +61,8 @@ def write(store: StateStore, file: Path) -> int:
     """Write a state to `file`, replacing it whole or not at all; how many homes. Raises InputError.
 
     The store may be in use: each home is whole, of one moment."""
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=file.absolute().parent, prefix=f".{file.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            count = _write(store, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-        temporary = None
-        folder = os.open(file.absolute().parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror or error}; name a place that can be written") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-    return count
+    with replacing(file) as stream:
+        return _write(store, stream)
 
 
 def load(file: Path, target: str, ahead: int = AHEAD) -> tuple[int, Identity]:

@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from emulator import files
 from emulator.cli import group
 from emulator.errors import InputError, NoKeyError, UsageError
-from emulator.measure import crypto, from_python, natively, peers, plot, saving, table
+from emulator.measure import crypto, from_python, natively, peers, plot, table
 from emulator.measure.natively import RANDOM, Case
 from emulator.measure.peers import Peers
 
@@ -185,16 +186,16 @@ def test_the_check_before_python_is_timed_can_fail(small, monkeypatch) -> None:
 def test_files_are_whole_or_not_there(tmp_path) -> None:
     """Replaced at once; what cannot be written is refused early, by name."""
     file = tmp_path / "a.json"
-    saving.check(file)
-    saving.save(file, "old")
-    saving.save(file, "new")
+    files.check(file)
+    files.replace_text(file, "old")
+    files.replace_text(file, "new")
     assert file.read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     for wrong in (tmp_path, tmp_path / "no" / "a.json"):
         with pytest.raises(InputError):
-            saving.check(wrong)
+            files.check(wrong)
         with pytest.raises(InputError):
-            saving.save(wrong, "x")
+            files.replace_text(wrong, "x")
 
 
 def test_the_command_writes_what_it_shows(small, monkeypatch, tmp_path) -> None:

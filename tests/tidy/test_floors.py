@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 FLOORS = {
     "emulator.errors": 0,
+    "emulator.files": 0,
     "emulator.commands": 0,
     "emulator.resources": 0,
     "emulator.kernel": 0,
