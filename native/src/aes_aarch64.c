@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "sm_bytes.h"
+#include "sm_schedule.h"
 #include "sm_tier.h"
 
 enum { LANES = 8 };
@@ -20,28 +20,15 @@ INLINE uint8x16_t round_key(const sm_aes_key *key, unsigned round)
     return vld1q_u8(key->bytes + SM_BLOCK * round);
 }
 
-INLINE uint32_t sub_word(uint32_t word)
+static ARM uint32_t sub_word(uint32_t word)
 {
     return vgetq_lane_u32(vreinterpretq_u32_u8(vaeseq_u8(vreinterpretq_u8_u32(vdupq_n_u32(word)), vdupq_n_u8(0))), 0);
 }
 
 ARM void sm_aarch64_aes_expand(sm_aes_key *key, const uint8_t *raw, size_t key_length)
 {
-    const unsigned own = (unsigned)key_length / 4;
-    uint32_t words[4 * 15], constant = 1;
-    key->rounds = own + 6;
-    for (unsigned i = 0; i < own; i++)
-        words[i] = sm_le32(raw + 4 * i);
-    for (unsigned i = own; i < 4 * (key->rounds + 1); i++) {
-        uint32_t word = words[i - 1];
-        if (i % own == 0) {
-            word = sub_word(word >> 8 | word << 24) ^ constant;
-            constant = constant << 1 ^ (constant >> 7) * 0x11B;
-        } else if (own == 8 && i % own == 4) {
-            word = sub_word(word);
-        }
-        words[i] = words[i - own] ^ word;
-    }
+    uint32_t words[SM_SCHEDULE_WORDS];
+    key->rounds = sm_schedule(words, raw, key_length, sub_word);
     memcpy(key->bytes, words, SM_BLOCK * (key->rounds + 1)); /* little-endian, as AArch64 is run */
     sm_wipe(words, sizeof words);
 }

@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "sm_bytes.h"
+#include "sm_schedule.h"
 #include "sm_tier.h"
 
 enum { SLICES = 8, LANES = 4 };
@@ -293,22 +293,8 @@ static uint32_t sub_word(uint32_t word)
 
 void sm_portable_aes_expand(sm_aes_key *key, const uint8_t *raw, size_t key_length)
 {
-    uint32_t words[60];
-    const unsigned own = (unsigned)key_length / 4;
-    uint32_t constant = 1;
-    key->rounds = own + 6;
-    for (unsigned i = 0; i < own; i++)
-        words[i] = sm_le32(raw + 4 * i);
-    for (unsigned i = own; i < 4 * (key->rounds + 1); i++) {
-        uint32_t word = words[i - 1];
-        if (i % own == 0) {
-            word = sub_word(word >> 8 | word << 24) ^ constant;
-            constant = constant << 1 ^ (constant >> 7) * 0x11B;
-        } else if (own == 8 && i % own == 4) {
-            word = sub_word(word);
-        }
-        words[i] = words[i - own] ^ word;
-    }
+    uint32_t words[SM_SCHEDULE_WORDS];
+    key->rounds = sm_schedule(words, raw, key_length, sub_word);
     for (unsigned round = 0; round <= key->rounds; round++) {
         uint8_t four[LANES * SM_BLOCK];
         uint64_t q[SLICES];

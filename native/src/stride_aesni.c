@@ -2,13 +2,12 @@
  *
  * AES keeps one port busy and carry-less multiplication another, so together they take as long as the slower. What is
  * hashed is ciphertext: when opened it lies there, when sealed it is what the stride before has written. With H^1..H^8 eight
- * blocks share one reduction (ghash_pclmul.c).
+ * blocks share one reduction (sm_pclmul.h).
  */
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-
 #include "sm_bytes.h"
+#include "sm_pclmul.h"
 #include "sm_tier.h"
 
 #define X86 __attribute__((target("aes,pclmul,sse4.1")))
@@ -20,33 +19,6 @@
 #endif
 
 enum { LANES = SM_STRIDE / SM_BLOCK };
-
-typedef struct {
-    __m128i low, middle, high;
-} product;
-
-INLINE __m128i swapped(__m128i x)
-{
-    return _mm_shuffle_epi8(x, _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
-}
-
-INLINE void add_product(product *sum, __m128i a, __m128i b)
-{
-    sum->low = _mm_xor_si128(sum->low, _mm_clmulepi64_si128(a, b, 0x00));
-    sum->high = _mm_xor_si128(sum->high, _mm_clmulepi64_si128(a, b, 0x11));
-    sum->middle = _mm_xor_si128(sum->middle, _mm_clmulepi64_si128(a, b, 0x01));
-    sum->middle = _mm_xor_si128(sum->middle, _mm_clmulepi64_si128(a, b, 0x10));
-}
-
-INLINE __m128i reduced(const product *p)
-{
-    const __m128i fold = _mm_set_epi64x(0, (long long)0xC200000000000000ULL);
-    __m128i low = _mm_xor_si128(p->low, _mm_slli_si128(p->middle, 8));
-    const __m128i high = _mm_xor_si128(p->high, _mm_srli_si128(p->middle, 8));
-    for (int i = 0; i < 2; i++)
-        low = _mm_xor_si128(_mm_shuffle_epi32(low, 0x4E), _mm_clmulepi64_si128(low, fold, 0x00));
-    return _mm_xor_si128(high, low);
-}
 
 /* Block i of eight, times its power of H. */
 INLINE void hash(product *sum, const sm_ghash_key *key, __m128i y, const uint8_t *blocks, int i)
