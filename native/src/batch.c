@@ -276,40 +276,52 @@ static inline sm_line *usual(const stretch *s, size_t k, const uint8_t *control,
     return control == NULL || control[k] == (USUAL | line->suite) ? line : NULL;
 }
 
-int64_t sm_seal_batch(sm_store *store, size_t count, const uint32_t *index, const uint8_t *control, const uint8_t *in,
-                      size_t in_size, const uint32_t *in_offset, const uint32_t *length, uint8_t *out, size_t out_size,
-                      const uint32_t *out_offset, uint32_t *counter, uint8_t *status)
+/* Seals, with a security control byte for each message; without them it is GMACs. */
+static int64_t protect(sm_store *store, columns *c, size_t count, const uint8_t *control, uint32_t *counter)
 {
-    columns c = {index, in, in_size, in_offset, length, out, out_size, out_offset, status, 0, 0, 0};
+    const size_t more = control == NULL ? STEP : 0;
     stretch s;
     row r;
-    int fault = begin(&s, store, &c, count);
+    int fault = begin(&s, store, c, count);
     if (fault != SM_OK)
         return -fault;
+    sealing *seal = s.lanes == NULL ? NULL : control == NULL ? s.lanes->gmac : s.lanes->seal;
     for (size_t k = 0; k < count; k++) {
+        const uint32_t index = c->index[k];
         fetch(&s, k + AHEAD);
-        if (!take(&c, k, &r))
+        if (!take(c, k, &r))
             continue;
-        sm_line *line = usual(&s, k, control, &r, 0);
+        sm_line *line = usual(&s, k, control, &r, more);
         if (line == NULL) {
             let_others_count(&s);
-            s.good += settle(&status[k], r.out, r.slot,
-                             sm_message_seal(store, index[k], control[k], r.text, r.length, r.out, &counter[k]));
+            fault = control == NULL ? sm_message_gmac(store, index, r.text, r.length, r.out, &counter[k])
+                                    : sm_message_seal(store, index, control[k], r.text, r.length, r.out, &counter[k]);
+            s.good += settle(&c->status[k], r.out, r.slot, fault);
             continue;
         }
         count_freely(&s);
         fault = sm_line_take(line, &counter[k]);
         if (fault != SM_OK) {
-            settle(&status[k], r.out, r.slot, fault);
+            settle(&c->status[k], r.out, r.slot, fault);
             continue;
         }
-        status[k] = SM_OK;
+        c->status[k] = SM_OK;
         if (await(&s, k, &r, line, sm_line_long(line), r.length, counter[k]))
-            seal_stretch(&s, s.lanes->seal);
+            seal_stretch(&s, seal);
     }
     if (s.count > 0)
-        seal_stretch(&s, s.lanes->seal);
+        seal_stretch(&s, seal);
     return end(&s);
+}
+
+int64_t sm_seal_batch(sm_store *store, size_t count, const uint32_t *index, const uint8_t *control, const uint8_t *in,
+                      size_t in_size, const uint32_t *in_offset, const uint32_t *length, uint8_t *out, size_t out_size,
+                      const uint32_t *out_offset, uint32_t *counter, uint8_t *status)
+{
+    columns c = {index, in, in_size, in_offset, length, out, out_size, out_offset, status, 0, 0, 0};
+    if (control == NULL && count > 0)
+        return -SM_USAGE;
+    return protect(store, &c, count, control, counter);
 }
 
 int64_t sm_open_batch(sm_store *store, size_t count, const uint32_t *index, const uint8_t *control, const uint8_t *in,
@@ -353,35 +365,7 @@ int64_t sm_gmac_batch(sm_store *store, size_t count, const uint32_t *index, cons
                       const uint32_t *out_offset, uint32_t *counter, uint8_t *status)
 {
     columns c = {index, in, in_size, in_offset, length, out, out_size, out_offset, status, 0, 0, 0};
-    stretch s;
-    row r;
-    int fault = begin(&s, store, &c, count);
-    if (fault != SM_OK)
-        return -fault;
-    for (size_t k = 0; k < count; k++) {
-        fetch(&s, k + AHEAD);
-        if (!take(&c, k, &r))
-            continue;
-        sm_line *line = usual(&s, k, NULL, &r, STEP);
-        if (line == NULL) {
-            let_others_count(&s);
-            s.good += settle(&status[k], r.out, r.slot,
-                             sm_message_gmac(store, index[k], r.text, r.length, r.out, &counter[k]));
-            continue;
-        }
-        count_freely(&s);
-        fault = sm_line_take(line, &counter[k]);
-        if (fault != SM_OK) {
-            settle(&status[k], r.out, r.slot, fault);
-            continue;
-        }
-        status[k] = SM_OK;
-        if (await(&s, k, &r, line, sm_line_long(line), r.length, counter[k]))
-            seal_stretch(&s, s.lanes->gmac);
-    }
-    if (s.count > 0)
-        seal_stretch(&s, s.lanes->gmac);
-    return end(&s);
+    return protect(store, &c, count, NULL, counter);
 }
 
 /* Keys under keys: a group at once of those that are as long as they should be, the others (all of them refusals) alone. */
