@@ -75,13 +75,15 @@ class Ask(click.Group):
             for name in ("installation", "device"):
                 if f"{{{name}}}" in path:
                     path = path.replace(f"{{{name}}}", quote(str(given.pop(name))))
-            _carry_out(click.get_current_context().obj, kind, path, given)
+            carry_out(click.get_current_context().obj, kind, path, given)
 
         short = doc.partition(". ")[0].rstrip(".")
         return click.Command(cmd_name, callback=callback, params=_arguments(kind), help=doc, short_help=short)
 
 
-def _carry_out(context: dict[str, Any], kind: type[Command], path: str, given: dict[str, str | None]) -> None:
+def carry_out(context: dict[str, Any], kind: type[Command], path: str, given: dict[str, str | None]) -> None:
+    """Have a running server carry a command out, and print its answer. `given` is what was typed, field by field; None
+    was not. Raises InputError for what is no such value, and for what the server refuses."""
     server = _server(context)
     properties = names.schema(kind)["properties"]
     said = {name: text for name, text in given.items() if text is not None}

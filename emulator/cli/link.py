@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from emulator.cli.ask import _carry_out
+from emulator.cli.ask import carry_out
 from emulator.cli.link_options import GATEWAY, PROOFS, timers
 from emulator.commands import Command, CutOver, FailLink, HealLink, KillGateway, LinkStatus
 from emulator.control import names
@@ -46,7 +46,7 @@ def _asked(name: str, kind: type[Command], parameters: list[click.Parameter], ab
         context = {"url": url, "token": token, "token_file": token_file, "wait": None}
         said: dict[str, str | None]
         said = {field: value if isinstance(value, str) else json.dumps(value) for field, value in given.items()}
-        _carry_out(context, kind, names.path(kind), said)
+        carry_out(context, kind, names.path(kind), said)
 
     made = click.Command(name, callback=callback, params=parameters, help=about, short_help=about)
     for option in reversed(_SERVER):
