@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from stream_kit import PUBLIC, call, whole
 
-from emulator.codecs.wrapper import WRAPPER, Wrapper
-from emulator.dlms.client import Client
+from emulator.codecs.wrapper import WRAPPER
 from emulator.errors import InputError
 from emulator.faults import catalogue
 from emulator.scenario.playground import Playground
 from emulator.served.process import ServedEstate
 
-PUBLIC = WRAPPER.build(Wrapper(16, 2, Client().associate(b"")))
 SLACK_S = 0.05
 
 
@@ -30,21 +29,6 @@ def served(estate: ServedEstate) -> ServedEstate:
     return estate
 
 
-def call(served: ServedEstate) -> socket.socket:
-    caller = socket.create_connection((served.address(0), served.port), timeout=20)
-    caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return caller
-
-
-def rest(caller: socket.socket, have: bytes = b"") -> bytes:
-    """One wrapper PDU off a stream."""
-    while len(have) < 8 or len(have) < 8 + int.from_bytes(have[6:8], "big"):
-        piece = caller.recv(4096)
-        assert piece, "the connection was closed"
-        have += piece
-    return have
-
-
 def test_answers_come_in_slices(served: ServedEstate) -> None:
     """The first three bytes first, and no faster than the gaps allow; what is asked at once is answered whole."""
     fault = served.world.inject("link-stream", slice_bytes=3, slice_gap_ms=20, installation=0)
@@ -53,13 +37,13 @@ def test_answers_come_in_slices(served: ServedEstate) -> None:
         head = caller.recv(4096)
         begun = time.monotonic()
         assert len(head) == 3
-        answer = rest(caller, head)
+        answer = whole(caller, head)
         slices = -(-len(answer) // 3)
         assert time.monotonic() - begun >= (slices - 1) * 0.02 - SLACK_S
         assert WRAPPER.parse(answer).payload[:1] == b"\x61"
         caller.sendall(PUBLIC)
         caller.shutdown(socket.SHUT_WR)  # half closed: the rest still comes
-        assert WRAPPER.parse(rest(caller)).payload[:1] == b"\x61"
+        assert WRAPPER.parse(whole(caller)).payload[:1] == b"\x61"
         assert caller.recv(4096) == b""
     assert fault.fired == 1
 
@@ -77,23 +61,23 @@ def test_a_connection_is_reset(served: ServedEstate, after: int) -> None:
     assert len(got) <= after
     with call(served) as caller:
         caller.sendall(PUBLIC)
-        assert WRAPPER.parse(rest(caller)).payload[:1] == b"\x61"
+        assert WRAPPER.parse(whole(caller)).payload[:1] == b"\x61"
 
 
 def test_a_connection_opens_and_closes_late(served: ServedEstate) -> None:
     """Nothing is read for a while; and the end of the client's side is answered late."""
     with call(served) as caller:  # so that the hub is awake
         caller.sendall(PUBLIC)
-        rest(caller)
+        whole(caller)
         usual = time.monotonic()
         caller.sendall(PUBLIC)
-        rest(caller)
+        whole(caller)
         usual = time.monotonic() - usual
     served.world.inject("link-stream", open_ms=700, close_ms=600, installation=0)
     begun = time.monotonic()
     with call(served) as caller:
         caller.sendall(PUBLIC)
-        rest(caller)
+        whole(caller)
         assert time.monotonic() - begun >= 0.7 - SLACK_S
         begun = time.monotonic()
         caller.shutdown(socket.SHUT_WR)
@@ -106,7 +90,7 @@ def test_other_homes_are_left_alone_and_nobody_speaks_tcp_in_virtual_time(served
     fault = served.world.inject("link-stream", reset_after_bytes=0, installation=1, may_stay_quiet=True)
     with call(served) as caller:
         caller.sendall(PUBLIC)
-        assert WRAPPER.parse(rest(caller)).payload[:1] == b"\x61"
+        assert WRAPPER.parse(whole(caller)).payload[:1] == b"\x61"
     assert fault.fired == 0
     world = Playground("demo-street", seed=3)
     quiet = world.inject("link-stream", reset_after_bytes=0, may_stay_quiet=True)

@@ -5,12 +5,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from stream_kit import PUBLIC, call, whole
 
-from emulator.codecs.wrapper import WRAPPER, Wrapper
-from emulator.dlms.client import Client
+from emulator.codecs.wrapper import WRAPPER
 from emulator.served.process import ServedEstate
 
-PUBLIC = WRAPPER.build(Wrapper(16, 2, Client().associate(b"")))
 SILENT_S = 0.6
 
 
@@ -24,21 +23,6 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedEstate]:
 def served(estate: ServedEstate) -> ServedEstate:
     estate.reset()
     return estate
-
-
-def call(served: ServedEstate, home: int = 0) -> socket.socket:
-    caller = socket.create_connection((served.address(home), served.port), timeout=20)
-    caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return caller
-
-
-def whole(caller: socket.socket, have: bytes = b"") -> bytes:
-    """One wrapper PDU off a stream, after the bytes that were read already."""
-    while len(have) < 8 or len(have) < 8 + int.from_bytes(have[6:8], "big"):
-        piece = caller.recv(4096)
-        assert piece, "the connection was closed"
-        have += piece
-    return have
 
 
 def silence(caller: socket.socket) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 KITS = (
     "unpack_kit", "wire_kit", "namespace_kit", "uml_kit", "esp_kit", "mpls_kit", "charon_kit", "pluto_kit", "frr_kit",
-    "gateway_kit", "certificate_kit",
+    "gateway_kit", "certificate_kit", "module_kit",
 )  # fmt: skip
 
 for _name in KITS:

@@ -5,13 +5,12 @@ It checks every tag and every counter of ours: an answer it takes is an answer w
 """
 
 import importlib.util
-import os
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from module_kit import module
 
 from emulator.codecs.axdr import DATA, array, enum, integer, octet_string, structure
 from emulator.codecs.wrapper import WRAPPER, Wrapper
@@ -29,16 +28,6 @@ if "dlms_bench_meter" not in sys.modules:
     _spec.loader.exec_module(_module)
 
 bench: Any = sys.modules["dlms_bench_meter"]
-
-
-def module(name: str) -> Any:
-    """A module of dlms-cosem; without it a skip, or a failure where strangers are required."""
-    try:
-        return import_module(name)
-    except ImportError:
-        if os.environ.get("SMETS1_REQUIRE_STRANGERS") == "1":
-            raise
-        pytest.skip("dlms-cosem is not installed")
 
 
 class Stranger:

@@ -5,13 +5,12 @@ silence: tags are proved by what our server accepts from it and by its own compa
 """
 
 import importlib.util
-import os
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from module_kit import module
 
 from emulator.codecs.wrapper import WRAPPER, Wrapper
 
@@ -27,16 +26,6 @@ if "dlms_bench_meter" not in sys.modules:
     _spec.loader.exec_module(_module)
 
 bench: Any = sys.modules["dlms_bench_meter"]
-
-
-def module(name: str) -> Any:
-    """A module of gurux-dlms; without it a skip, or a failure where strangers are required."""
-    try:
-        return import_module(name)
-    except ImportError:
-        if os.environ.get("SMETS1_REQUIRE_STRANGERS") == "1":
-            raise
-        pytest.skip("gurux-dlms is not installed")
 
 
 class Gurux:

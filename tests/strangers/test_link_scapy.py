@@ -1,11 +1,10 @@
 """scapy, an implementation of ESP, IPv4, UDP and MPLS that nobody here wrote, against our link, both ways."""
 
-import os
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from module_kit import module
 
 from emulator.kernel.time import DAY
 from emulator.link.chain import Chain, Delivered, Refusal
@@ -19,16 +18,6 @@ NOON = 18_300 * DAY + DAY // 2
 HEAD_END = 0x0A000001
 QUIET = LinkProfile(outages_per_day=0.0)
 LENGTHS = [0, 1, 2, 3, 4, 13, 100, 255, 1000, 1418]
-
-
-def module(name: str) -> Any:
-    """A module of scapy; without it a skip, or a failure where strangers are required."""
-    try:
-        return import_module(name)
-    except ImportError:
-        if os.environ.get("SMETS1_REQUIRE_STRANGERS") == "1":
-            raise
-        pytest.skip("scapy is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,14 @@ It checks every tag and every counter of ours, so what it takes is well protecte
 """
 
 import importlib.util
-import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from module_kit import module
 
 from emulator.codecs.axdr import DATA, array, enum, integer, long_unsigned, octet_string, structure
 from emulator.crypto import keywrap
@@ -37,16 +36,6 @@ TITLE = b"DLC\0\0\0\0\1"
 CLOCK, TOTAL = (0, 0, 1, 0, 0, 255), (1, 0, 1, 8, 0, 255)
 SUPPLY, SECURITY = (0, 0, 96, 3, 10, 255), (0, 0, 43, 0, 0, 255)
 ASSOCIATION, AUXILIARY_SCRIPTS, OUTPUT = (0, 0, 40, 0, 0, 255), (0, 0, 10, 0, 103, 255), (0, 1, 96, 3, 10, 255)
-
-
-def module(name: str) -> Any:
-    """A module of dlms-cosem; without it a skip, or a failure where strangers are required."""
-    try:
-        return import_module(name)
-    except ImportError:
-        if os.environ.get("SMETS1_REQUIRE_STRANGERS") == "1":
-            raise
-        pytest.skip("dlms-cosem is not installed")
 
 
 class Stranger:

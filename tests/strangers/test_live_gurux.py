@@ -5,16 +5,15 @@ speaks here and proves no refusal by its own silence: refusals are what the mete
 """
 
 import importlib.util
-import os
 import re
 import socket
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from module_kit import module
 
 pytestmark = pytest.mark.stranger
 
@@ -32,16 +31,6 @@ kit: Any = sys.modules["served_kit"]
 TITLE = b"GRX\0\0\0\0\1"
 CLOCK, TOTAL, SUPPLY, SECURITY = "0.0.1.0.0.255", "1.0.1.8.0.255", "0.0.96.3.10.255", "0.0.43.0.0.255"
 COUNTER = "0.0.43.1.0.255"
-
-
-def module(name: str) -> Any:
-    """A module of gurux-dlms; without it a skip, or a failure where strangers are required."""
-    try:
-        return import_module(name)
-    except ImportError:
-        if os.environ.get("SMETS1_REQUIRE_STRANGERS") == "1":
-            raise
-        pytest.skip("gurux-dlms is not installed")
 
 
 class Gurux:

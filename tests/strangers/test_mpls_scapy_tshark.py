@@ -4,11 +4,11 @@ import os
 import shutil
 import struct
 import subprocess
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from module_kit import module
 
 from emulator.codecs import ldp
 from emulator.codecs import ldp_tlvs as tlvs
@@ -25,16 +25,6 @@ pytestmark = pytest.mark.stranger
 STACKS = 10_000
 US, THEM = 0x0A000001, 0x0A000002
 LINKTYPE_RAW, LINKTYPE_ETHERNET = 101, 1
-
-
-def module(name: str) -> Any:
-    """A module of scapy; without it a skip, or a failure where strangers are required."""
-    try:
-        return import_module(name)
-    except ImportError:
-        if os.environ.get("SMETS1_REQUIRE_STRANGERS") == "1":
-            raise
-        pytest.skip("scapy is not installed")
 
 
 def random_stack(number: int) -> tuple[Label, ...]:
