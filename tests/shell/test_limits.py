@@ -2,18 +2,17 @@
 
 import asyncio
 import contextlib
-import importlib.util
 import io
 import json
 import random
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import served_kit as kit
 
 from emulator.codecs.get import AttributeRef
 from emulator.codecs.hdlc import DM, HDLC, HDLC_FRAME, LLC_REQUEST, SNRM, UA, address
@@ -27,17 +26,6 @@ from emulator.headend import services
 from emulator.shell.addresses import Addresses, network
 from emulator.shell.gate import Gate, Limits, Log
 from emulator.shell.serving import Options, Serving
-
-if "served_kit" not in sys.modules:
-    _path = Path(__file__).parent / "served_kit.py"
-    _spec = importlib.util.spec_from_file_location("served_kit", _path)
-    assert _spec is not None
-    assert _spec.loader is not None
-    _module = importlib.util.module_from_spec(_spec)
-    sys.modules["served_kit"] = _module
-    _spec.loader.exec_module(_module)
-
-kit: Any = sys.modules["served_kit"]
 
 ELECTRICITY = 2
 PUBLIC = WRAPPER.build(Wrapper(16, ELECTRICITY, Client().associate(b"")))

@@ -1,10 +1,8 @@
 """The whole path over real sockets, in a process of its own: `smets1 serve`, and whoever calls it."""
 
-import importlib.util
 import json
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import served_kit as kit
 
 from emulator.cli import main
 from emulator.codecs.action import MethodRef
@@ -23,17 +22,6 @@ from emulator.dlms.client import Client
 from emulator.fleet.estate import open_estate
 from emulator.fleet.store import open_state
 from emulator.headend import services
-
-if "served_kit" not in sys.modules:
-    _path = Path(__file__).parent / "served_kit.py"
-    _spec = importlib.util.spec_from_file_location("served_kit", _path)
-    assert _spec is not None
-    assert _spec.loader is not None
-    _module = importlib.util.module_from_spec(_spec)
-    sys.modules["served_kit"] = _module
-    _spec.loader.exec_module(_module)
-
-kit: Any = sys.modules["served_kit"]
 
 ELECTRICITY, GAS = 2, 3
 PUBLIC = WRAPPER.build(Wrapper(16, ELECTRICITY, Client().associate(b"")))
