@@ -60,6 +60,10 @@ from emulator.kernel.effects import (
 from emulator.kernel.machine import Party
 from emulator.kernel.time import HOUR, MILLISECOND, SECOND
 
+# Looked up once: on CPython 3.11 a member found through its `Enum` costs a call in Python.
+_AWAKE: Final = State.AWAKE
+_GAS: Final = Party.GAS
+
 _PORTS: Final = {Party.ELECTRICITY: HAN_ELECTRICITY, Party.GAS: HAN_GAS}
 _PARTIES: Final = {port: party for party, port in _PORTS.items()}
 _HEADER: Final = 8
@@ -172,7 +176,7 @@ class CommunicationsHub(StruckHub):
         radio = self._radio
         if radio.state is State.ATTACHING and now >= radio.since:
             self._attached(now)
-        elif radio.state is State.AWAKE and now >= radio.idle_at(self.habits):
+        elif radio.state is _AWAKE and now >= radio.idle_at(self.habits):
             self._fall_asleep(now)
         self._arm()
         return effects
@@ -185,7 +189,7 @@ class CommunicationsHub(StruckHub):
 
     def obey(self, command: Command, now: Instant) -> None:
         if isinstance(command, ComeUp):
-            if self._radio.state is not State.AWAKE:
+            if self._radio.state is not _AWAKE:
                 self._attached(now)
         else:
             super().obey(command, now)
@@ -218,7 +222,7 @@ class CommunicationsHub(StruckHub):
             self.note("hub.sms-counted", len(radio.texts))
             return
         radio.callback, radio.token = callback, token
-        if radio.state is State.AWAKE:
+        if radio.state is _AWAKE:
             radio.heard = now
             self._call_back(now)
         elif radio.state is State.ASLEEP:
@@ -282,7 +286,7 @@ class CommunicationsHub(StruckHub):
     def send_alert(self, frame: bytes) -> None:
         """Send an alert now, or attach for it."""
         radio = self._radio
-        if radio.state is State.AWAKE:
+        if radio.state is _AWAKE:
             radio.heard = max(radio.heard, self.now)
             self._effects.append(Send(ALERTS, frame))
             return
@@ -295,7 +299,7 @@ class CommunicationsHub(StruckHub):
 
     def _from_wan(self, frame: bytes, now: Instant) -> None:
         radio, profile = self._radio, self.model.profile
-        if radio.state is not State.AWAKE:
+        if radio.state is not _AWAKE:
             self.note("hub.not-attached", len(frame))
             return
         radio.heard = now
@@ -347,7 +351,7 @@ class CommunicationsHub(StruckHub):
     def _expect(self, party: Party, now: Instant) -> None:
         """Stay awake for the answer: a sleepy meter hears at its next poll only."""
         due = now + self.habits.han_patience_s * SECOND
-        if party is Party.GAS:
+        if party is _GAS:
             if not self._poll_us:
                 self._poll_us = self._gas_poll_us()
             due += self._poll_us
@@ -386,7 +390,7 @@ class CommunicationsHub(StruckHub):
             del waiting[party]
             if not waiting:
                 radio.waiting = 0
-        if radio.state is not State.AWAKE:
+        if radio.state is not _AWAKE:
             self.note("hub.too-late", int(party), len(frame))
             return
         radio.heard = now

@@ -93,6 +93,14 @@ _SETTING: Final = 4
 _ACTING: Final = 5
 _RELEASING: Final = 6
 
+# Looked up once: on CPython 3.11 a member found through its `Enum` costs a call in Python.
+_LN_CIPHERED: Final = Context.LN_CIPHERED
+_NO_MECHANISM: Final = Mechanism.NONE
+_LLS: Final = Mechanism.LLS
+_HLS_GMAC: Final = Mechanism.HLS_GMAC
+_ACCEPTED: Final = AssociationResult.ACCEPTED
+_AUTHENTICATION_REQUIRED: Final = Diagnostic.AUTHENTICATION_REQUIRED
+
 _NO_KEYS: Final = "this client has no keys"
 _CONFIRMED: Final = 0xC0
 """Confirmed service, high priority; the invoke id is in the low four bits."""
@@ -158,18 +166,18 @@ class Client:
         authentication: bytes | None = None
         mechanism: int | None = profile.mechanism
         title: bytes | None = None
-        if profile.mechanism == Mechanism.NONE:
+        if profile.mechanism == _NO_MECHANISM:
             mechanism = None
-        elif profile.mechanism == Mechanism.LLS:
+        elif profile.mechanism == _LLS:
             authentication = profile.password
         else:
             if len(challenge) not in security.CHALLENGE_LENGTHS:
                 raise UsageError("an HLS challenge has 8 to 64 bytes")
             self._ctos = authentication = challenge
-        if profile.context == Context.LN_CIPHERED or profile.mechanism == Mechanism.HLS_GMAC:
+        if profile.context == _LN_CIPHERED or profile.mechanism == _HLS_GMAC:
             store, context = self._keys()
             title = store.state(context).title
-        if profile.context == Context.LN_CIPHERED:
+        if profile.context == _LN_CIPHERED:
             information = self._sealed(0x21, information)
         self.associated = False
         self.negotiated = None
@@ -214,7 +222,7 @@ class Client:
         """The RLRQ, protected as the association was."""
         information: bytes | None = None
         profile = self.profile
-        if profile.context == Context.LN_CIPHERED:
+        if profile.context == _LN_CIPHERED:
             information = self._sealed(0x21, _initiate(profile.conformance, profile.max_pdu))
         self._asked = _RELEASING
         return RLRQ_FRAME.build(RLRQ(0, information))
@@ -371,19 +379,19 @@ class Client:
         answer = AARE_FRAME.parse(apdu)
         profile = self.profile
         information = answer.user_information
-        if answer.result != AssociationResult.ACCEPTED:
+        if answer.result != _ACCEPTED:
             self._asked = _IDLE
             if information is not None and information[:1] == b"\x0e":
                 return Refused("initiate", CONFIRMED_SERVICE_ERROR.parse(information).value)
             return Refused("association", answer.diagnostic)
         if answer.context != profile.context or information is None:
             return Refused("unexpected", "another application context")
-        if profile.context == Context.LN_CIPHERED or profile.mechanism == Mechanism.HLS_GMAC:
+        if profile.context == _LN_CIPHERED or profile.mechanism == _HLS_GMAC:
             store, context = self._keys()
             self._title = store.state(context).peer
             if answer.responding_title != self._title:
                 return Refused("title", (answer.responding_title or b"").hex())
-        if profile.context == Context.LN_CIPHERED:
+        if profile.context == _LN_CIPHERED:
             frame = GLO.parse(information)
             control = frame.security_control
             if frame.tag != 0x28 or control not in security.ACCEPTABLE or control & profile.control != profile.control:
@@ -394,7 +402,7 @@ class Client:
             self._asked = _IDLE
             return Refused("initiate", 1)
         self.negotiated = negotiated
-        if profile.mechanism <= Mechanism.LLS:
+        if profile.mechanism <= _LLS:
             self.associated = True
             self._asked = _IDLE
             return Answer(negotiated)
@@ -402,7 +410,7 @@ class Client:
 
     def _prove(self, diagnostic: int, mechanism: int | None, stoc: bytes | None) -> Outcome:
         """Pass 3: f(StoC), through the reply method of the current association."""
-        if diagnostic != Diagnostic.AUTHENTICATION_REQUIRED or mechanism != self.profile.mechanism:
+        if diagnostic != _AUTHENTICATION_REQUIRED or mechanism != self.profile.mechanism:
             return Refused("unexpected", "no authentication is asked for")
         if stoc is None or len(stoc) not in security.CHALLENGE_LENGTHS or security.same(stoc, self._ctos):
             return Refused("authentication", "not a challenge of the server's own")
@@ -433,7 +441,7 @@ class Client:
 
     def _released(self, apdu: bytes) -> Outcome:
         answer = RLRE_FRAME.parse(apdu)
-        if self.profile.context == Context.LN_CIPHERED and answer.user_information is not None:
+        if self.profile.context == _LN_CIPHERED and answer.user_information is not None:
             frame = GLO.parse(answer.user_information)
             if frame.security_control not in security.ACCEPTABLE:
                 return Refused("unprotected", frame.security_control)
@@ -462,7 +470,7 @@ class Client:
         self._listing = False
 
     def _protects(self) -> bool:
-        return self.profile.context == Context.LN_CIPHERED
+        return self.profile.context == _LN_CIPHERED
 
     def _keys(self) -> tuple[ContextStore, int]:
         if self.store is None or self.context is None:
@@ -479,7 +487,7 @@ class Client:
 
     def _protected(self, tag: int, apdu: bytes) -> bytes:
         profile = self.profile
-        if profile.context != Context.LN_CIPHERED:
+        if profile.context != _LN_CIPHERED:
             return apdu
         store, context = self.store, self.context
         if store is None or context is None:  # as `_keys`, without its call, in what every request does

@@ -39,6 +39,15 @@ from emulator.errors import CryptoError, FrameError
 
 VAA_LOGICAL_NAMES: Final = 0x0007
 
+# Looked up once: on CPython 3.11 a member found through its `Enum` costs a call in Python.
+_LN_CIPHERED: Final = Context.LN_CIPHERED
+_NO_MECHANISM: Final = Mechanism.NONE
+_LLS: Final = Mechanism.LLS
+_NULL: Final = Diagnostic.NULL
+_AUTHENTICATION_REQUIRED: Final = Diagnostic.AUTHENTICATION_REQUIRED
+_ACCEPTED: Final = AssociationResult.ACCEPTED
+_USER: Final = DiagnosticSource.USER
+
 _INITIATE_ERROR: Final = 1
 _INITIATE: Final = 6
 _VERSION_TOO_LOW: Final = 1
@@ -146,10 +155,10 @@ def _judged(device: Device, terms: Terms, association: Association, request: AAR
     ciphered = inner[0] == GLO_INITIATE_REQUEST
     opened: bytes | None = inner
     if ciphered:
-        if own.context != Context.LN_CIPHERED:
+        if own.context != _LN_CIPHERED:
             return _Refused(Diagnostic.APPLICATION_CONTEXT_NOT_SUPPORTED)
         opened = association.open_initiate(device, inner)
-    elif own.context == Context.LN_CIPHERED and association.client.required(device):
+    elif own.context == _LN_CIPHERED and association.client.required(device):
         opened = None
     if opened is None:
         return _Refused(Diagnostic.AUTHENTICATION_FAILURE)
@@ -176,17 +185,17 @@ def _welcome(
     own = association.client.association
     given = request.authentication or b""
     stoc: bytes | None = None
-    diagnostic = Diagnostic.NULL
-    if own.mechanism == Mechanism.LLS:
+    diagnostic = _NULL
+    if own.mechanism == _LLS:
         if not security.same(given, own.secret_of(device)):
             return _Refused(Diagnostic.AUTHENTICATION_FAILURE)
-    elif own.mechanism != Mechanism.NONE:
+    elif own.mechanism != _NO_MECHANISM:
         if len(given) not in security.CHALLENGE_LENGTHS:
             return _Refused(Diagnostic.AUTHENTICATION_FAILURE)
         stoc = association.challenge(device, given)
         if stoc is None:
             return _Refused(Diagnostic.AUTHENTICATION_FAILURE)
-        diagnostic = Diagnostic.AUTHENTICATION_REQUIRED
+        diagnostic = _AUTHENTICATION_REQUIRED
     if initiate.dedicated_key is not None and len(initiate.dedicated_key) == 16 and ciphered:
         association.use_dedicated(device, initiate.dedicated_key)
     if stoc is None:
@@ -197,8 +206,8 @@ def _welcome(
     information = _agreed(None, association.conformance, terms.max_pdu)
     answer = AARE(
         own.context,
-        AssociationResult.ACCEPTED,
-        DiagnosticSource.USER,
+        _ACCEPTED,
+        _USER,
         diagnostic,
         association.server_title or None,
         None if stoc is None else own.mechanism,

@@ -24,6 +24,7 @@ ALERT_SOURCE_PORT: Final = 49_152
 OVERHEARD: Final[Port] = "alerts.overheard"
 """The port at which a head end that stands for every operator hears what is addressed to the others."""
 
+_HEADEND: Final = Party.HEADEND
 _ALERT_PREFIX: Final = 6
 
 PARTIES: Final = 8
@@ -109,7 +110,7 @@ class WanUp:
             self._journal.note(now, installation, Party.HEADEND, Note("link.elsewhere", (heard.destination_ip,)))
             return (Party.HEADEND, OVERHEARD, heard.frame) if self.overhears else None
         port = WAN if heard.destination_port == COSEM_PORT else ALERTS
-        return Party.HEADEND, port, heard.frame
+        return _HEADEND, port, heard.frame
 
 
 class ShortMessage:

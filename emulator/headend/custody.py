@@ -83,6 +83,9 @@ _TOLD: Final[dict[Event, str]] = {
 
 # Looked up here and not on their classes: members of an `Enum` are found slowly, and a change makes ten moves.
 _RECORD, _ACKNOWLEDGE, _PROMOTE, _FOUND = Event.RECORD, Event.ACKNOWLEDGE, Event.PROMOTE, Event.FOUND
+_KEEPER: Final = Point.KEEPER
+_DATA, _MASTER = Hierarchy.DATA, Hierarchy.MASTER
+_HUB: Final = Party.HUB
 _SENT: Final = Stage.SENT
 
 _ENDS: Final[dict[Event, Callable[[Custody, int], object]]] = {
@@ -101,8 +104,8 @@ class Change:
         self,
         custody: Custody,
         told: list[Note] | None = None,
-        party: Party = Party.HUB,
-        hierarchy: Hierarchy = Hierarchy.DATA,
+        party: Party = _HUB,
+        hierarchy: Hierarchy = _DATA,
     ) -> None:
         self.custody = custody
         self.told = told
@@ -164,7 +167,7 @@ class Office:
     @property
     def haunted(self) -> bool:
         """Whether any fault may strike a keeper."""
-        return self.mischief is not None and self.mischief.watches(Point.KEEPER)
+        return self.mischief is not None and self.mischief.watches(_KEEPER)
 
 
 def _no_time() -> Instant:
@@ -215,8 +218,8 @@ class DeviceCustody:
         self._derived: dict[int, DeviceKeys] = {}
         self._masters: dict[int, bytes] = {}
         self._losses: list[tuple[KeeperName, Hierarchy, int]] = []
-        self.data = Change(keeper.custody(installation, party, Hierarchy.DATA), self.told, party, Hierarchy.DATA)
-        self.master = Change(keeper.custody(installation, party, Hierarchy.MASTER), self.told, party, Hierarchy.MASTER)
+        self.data = Change(keeper.custody(installation, party, _DATA), self.told, party, _DATA)
+        self.master = Change(keeper.custody(installation, party, _MASTER), self.told, party, _MASTER)
 
     @property
     def device(self) -> Device:
@@ -230,7 +233,7 @@ class DeviceCustody:
 
     def change(self, hierarchy: Hierarchy) -> Change:
         """The change of one hierarchy."""
-        return self.master if hierarchy is Hierarchy.MASTER else self.data
+        return self.master if hierarchy is _MASTER else self.data
 
     # What can be made
 
@@ -238,7 +241,7 @@ class DeviceCustody:
         """Generations whose key the keepers can make together now: live first, then the candidate, then those kept
         from earlier, and last what was handed over. A master key that never was handed over is not among them."""
         found = self.change(hierarchy).custody.known()
-        if hierarchy is Hierarchy.MASTER and self.handed_over.kek is None:
+        if hierarchy is _MASTER and self.handed_over.kek is None:
             return tuple(each for each in found if each)
         return found
 
@@ -252,7 +255,7 @@ class DeviceCustody:
         cannot make now (see `known`)."""
         if generation not in self.known(hierarchy):
             raise UsageError(f"generation {generation} of the {hierarchy.name.lower()} keys can be made by nobody now")
-        return self.master_key(generation) if hierarchy is Hierarchy.MASTER else self.data_keys(generation)
+        return self.master_key(generation) if hierarchy is _MASTER else self.data_keys(generation)
 
     def data_keys(self, generation: int) -> DeviceKeys:
         """EK and AK of a generation, whether or not anybody could make them now."""

@@ -8,12 +8,15 @@ An installation nobody has business with is asleep: the world counts what is und
 falls to nothing tells the roster, which turns the objects back into a row. A wake further off than `DOZE` does
 not keep anything awake; when it is due the roster builds the machine again.
 
-The loop below is the hottest code outside the codecs: five or six turns for one exchange, twenty-five million for the
-whole cohort. It is written flat for that reason.
+The loop below is the hottest code outside the codecs: five or six turns for one exchange, thirty-four million for the
+whole cohort. It is written flat for that reason, and its queue has two tiers: a heap of what is due within seconds,
+and behind it unsorted shelves, one for each span of time that anything is due in. A cell holds a thousand events and
+more (every home that waits for its turn of the day), of which three or four are under way just now; comparing only
+those is a tenth of the comparisons.
 """
 
 from collections.abc import Iterable, Mapping
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any, Final, Protocol, TypeAlias
 
 from emulator.commands import Command
@@ -27,6 +30,9 @@ DOZE: Final = HOUR
 
 NEAR: Final = True
 FAR: Final = False
+
+_SPAN_BITS: Final = 23
+"""A shelf holds what is due within 2**23 µs, eight seconds: then the heap in front of it holds two to six events."""
 
 
 class _Slot:
@@ -110,12 +116,27 @@ class World:
     numbers from the instant it was made, so numbers rise over an installation's whole life and one asleep needs none.
     """
 
-    __slots__ = ("_heap", "_roster", "_slots", "_wiring", "agenda", "events", "journal", "now")
+    __slots__ = (
+        "_heap",
+        "_horizon",
+        "_roster",
+        "_shelves",
+        "_slots",
+        "_spans",
+        "_wiring",
+        "agenda",
+        "events",
+        "journal",
+        "now",
+    )
 
     def __init__(self, roster: Roster, wiring: Wiring, journal: Journal, now: Instant) -> None:
         self._roster = roster
         self._wiring = wiring
         self._heap: list[Event] = []
+        self._horizon: Instant = 0  # what is due earlier is in the heap, all else on a shelf
+        self._shelves: dict[int, list[Event]] = {}
+        self._spans: list[int] = []  # a heap of the spans that have a shelf
         self._slots: dict[int, _Slot] = {}
         self.journal = journal
         self.now = now
@@ -140,7 +161,7 @@ class World:
     @property
     def due(self) -> Instant | None:
         """When the next event is due, or None."""
-        due = self._heap[0][0] if self._heap else None
+        due = self._heap[0][0] if self._heap or self._take_shelf() else None
         if self.agenda is None:
             return due
         planned = self.agenda.due
@@ -172,7 +193,7 @@ class World:
         heap, slots, machine, up = self._heap, self._slots, self._roster.machine, self._roster.up
         carry_out = self._carry_out
         events = 0
-        while heap:
+        while heap or self._take_shelf():
             event = heappop(heap)
             due, installation, _, wire, stage, payload, slot = event
             if due > end:
@@ -196,7 +217,12 @@ class World:
                 for delay, carried in wire.carry(stage, installation, payload, due, number):
                     pending += 1
                     number += 1
-                    heappush(heap, (due + delay, installation, number, wire, stage + 1, carried, slot))
+                    at = due + delay
+                    event = (at, installation, number, wire, stage + 1, carried, slot)
+                    if at < self._horizon:
+                        heappush(heap, event)
+                    else:
+                        self._put_off(event)
                 slot.number = number
                 slot.pending = pending
             else:
@@ -222,6 +248,26 @@ class World:
         self.events += events
         self.now = max(self.now, end)
 
+    def _put_off(self, event: Event) -> None:
+        """Lay an event that is due beyond the horizon on its shelf."""
+        span = event[0] >> _SPAN_BITS
+        shelf = self._shelves.get(span)
+        if shelf is None:
+            self._shelves[span] = [event]
+            heappush(self._spans, span)
+        else:
+            shelf.append(event)
+
+    def _take_shelf(self) -> bool:
+        """Fill the empty heap from the next shelf; whether there was one."""
+        if not self._spans:
+            return False
+        span = heappop(self._spans)
+        self._horizon = (span + 1) << _SPAN_BITS
+        self._heap.extend(self._shelves.pop(span))
+        heapify(self._heap)
+        return True
+
     def _from_outside(self, installation: int, party: int, effects: Effects) -> None:
         """Carry out what did not come of an event; it may be all that is under way for an installation."""
         slot = self._slots.get(installation) or _Slot(self.now)
@@ -239,7 +285,12 @@ class World:
                 for delay, carried in wire.carry(0, installation, effect.frame, now, number):  # type: ignore[union-attr]
                     slot.pending += 1
                     number += 1
-                    heappush(heap, (now + delay, installation, number, wire, 1, carried, slot))
+                    due = now + delay
+                    event: Event = (due, installation, number, wire, 1, carried, slot)
+                    if due < self._horizon:
+                        heappush(heap, event)
+                    else:
+                        self._put_off(event)
                 slot.number = number
             elif kind is Note:
                 self.journal.note(now, installation, party, effect)  # type: ignore[arg-type]
@@ -250,6 +301,10 @@ class World:
                     at = now
                 if at <= now + DOZE:
                     slot.pending += 1
-                    heappush(heap, (at, installation, number, None, party, NEAR, slot))
+                    event = (at, installation, number, None, party, NEAR, slot)
                 else:
-                    heappush(heap, (at, installation, number, None, party, FAR, None))
+                    event = (at, installation, number, None, party, FAR, None)
+                if at < self._horizon:
+                    heappush(heap, event)
+                else:
+                    self._put_off(event)

@@ -147,6 +147,50 @@ def test_the_digest_does_not_depend_on_how_the_run_is_cut(wakes: list[tuple[int,
     assert digests[0] == digests[1]
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 40), st.sampled_from([0, 1, SECOND, 8 * SECOND, 2**23, 60 * SECOND, 3 * HOUR])),
+        max_size=40,
+    ),
+    st.lists(st.integers(0, 4 * HOUR), max_size=5),
+)
+def test_events_come_in_order_however_far_off_they_were(asked: list[tuple[int, int]], stops: list[int]) -> None:
+    """Wakes asked for before and between the pieces of a run come at their times, by (due, installation), whether they
+    lay in the queue's front or far behind it."""
+    street = Street()
+    world = world_of(street)
+    order: list[tuple[int, int]] = []
+    for home in range(41):
+        street.machines[home, 1] = Echo()
+        street.machines[home, 1].woken = _Shared(home, order)  # type: ignore[assignment]
+    wanted: list[tuple[int, int]] = []
+    first, rest = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+    for home, after in first:
+        world.wake(home, 1, after)
+        wanted.append((after, home))
+    for stop in sorted(stops):
+        world.run_until(stop)
+        if rest:
+            home, after = rest.pop()
+            world.wake(home, 1, stop + after)
+            wanted.append((stop + after, home))
+    world.run_until(9 * HOUR)
+    assert order == sorted(wanted)
+    assert world.due is None
+
+
+class _Shared(list[int]):
+    """Writes down who was woken, too."""
+
+    def __init__(self, home: int, order: list[tuple[int, int]]) -> None:
+        super().__init__()
+        self._home = home
+        self._order = order
+
+    def append(self, now: int) -> None:
+        self._order.append((now, self._home))
+
+
 def test_digests_combine_in_order() -> None:
     """A run's digest depends on its cells' digests and on their order."""
     one, two = Journal(), Journal()
