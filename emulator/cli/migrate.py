@@ -220,6 +220,8 @@ def _object(result: Any) -> dict[str, Any]:
         ],
         "virtual_s": result.virtual_s,
         "elapsed_s": round(result.elapsed_s, 3),
+        "migration_s": round(result.migration_s, 3),
+        "migration_exchanges": result.migration_exchanges,
         "peak_rss_bytes": result.peak_rss_bytes,
         "events": result.events,
         "bytes_per_sleeping_installation": round(result.row_bytes, 1),

@@ -61,6 +61,8 @@ class Result:
     days: list[Day]
     virtual_s: int
     elapsed_s: float
+    migration_s: float
+    """How much of `elapsed_s` went by before the audit began."""
     peak_rss_bytes: int
     events: int
     counts: dict[str, int]
@@ -75,6 +77,11 @@ class Result:
     """What the standing checks object to, where they were asked for, cell by cell."""
     violations: list[Violation] = field(default_factory=list)
     """What the head end did wrong, where it was watched, cell by cell; each cell numbers its own."""
+
+    @property
+    def migration_exchanges(self) -> int:
+        """The exchanges without those of the audit."""
+        return int(self.columns["exchanges"].sum(dtype=np.int64))
 
     @property
     def objections(self) -> list[str]:
@@ -118,6 +125,7 @@ def run(
     with Shards(host, estate.cells, workers) as shards:
         waiting = {cell: len(estate.members(cell)) for cell in range(estate.cells)}
         next_day = migrate_days(shards, waiting, centre, progress)
+        migrated = monotonic()
         next_day = audit_days(shards, estate.cells, next_day, progress)
         ends: dict[int, CellEnd] = shards.ask("end", dict.fromkeys(range(estate.cells), ()))
     columns = np.concatenate([end.columns for end in ends.values()])
@@ -142,6 +150,7 @@ def run(
         days=centre.days,
         virtual_s=next_day * DAY // SECOND,
         elapsed_s=monotonic() - began,
+        migration_s=migrated - began,
         peak_rss_bytes=peak_bytes({end.process: end.peak_rss_bytes for end in ends.values()}),
         events=sum(end.events for end in ends.values()),
         counts=dict(sorted(counts.items())),
