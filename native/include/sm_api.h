@@ -58,7 +58,8 @@ int sm_context_erase(sm_store *store, uint32_t index);
 int sm_context_export(const sm_store *store, uint32_t index, uint8_t *out);
 int sm_context_restore(sm_store *store, uint32_t index, const uint8_t *blob);
 
-/* One message. seal and gmac give the counter, open the plaintext's length, the others a status. */
+/* One message. seal and gmac give the counter, open the plaintext's length, the others a status. `out` has room for
+ * what comes out: a sealed text is 12 bytes longer than its plaintext where it is authenticated, else as long. */
 int64_t sm_seal_one(sm_store *store, uint32_t index, uint32_t control, const uint8_t *text, size_t length,
                     uint8_t *out, size_t room);
 int64_t sm_open_one(sm_store *store, uint32_t index, uint32_t control, uint32_t counter, const uint8_t *text,

@@ -227,10 +227,11 @@ int64_t sm_seal_one(sm_store *store, uint32_t index, uint32_t control, const uin
                     uint8_t *out, size_t room)
 {
     uint32_t counter;
+    const size_t sealed = control & AUTHENTICATED ? length + SM_DLMS_TAG : length;
     int fault = sm_store_fault(store, index);
     if (fault != SM_OK)
         return -fault;
-    if (length > SM_MESSAGE_MAX || room < length + SM_DLMS_TAG || sm_across(text, length, out, length + SM_DLMS_TAG))
+    if (length > SM_MESSAGE_MAX || room < sealed || sm_across(text, length, out, sealed))
         return -SM_USAGE;
     sm_gate_enter(store->gate);
     fault = sm_message_seal(store, index, control, text, length, out, &counter);
@@ -241,11 +242,11 @@ int64_t sm_seal_one(sm_store *store, uint32_t index, uint32_t control, const uin
 int64_t sm_open_one(sm_store *store, uint32_t index, uint32_t control, uint32_t counter, const uint8_t *text,
                     size_t length, uint8_t *out, size_t room)
 {
-    size_t plain;
+    size_t plain = control & AUTHENTICATED ? length - (length < SM_DLMS_TAG ? length : SM_DLMS_TAG) : length;
     int fault = sm_store_fault(store, index);
     if (fault != SM_OK)
         return -fault;
-    if (length > SM_MESSAGE_MAX || room < length || sm_across(text, length, out, length))
+    if (length > SM_MESSAGE_MAX || room < plain || sm_across(text, length, out, plain))
         return -SM_USAGE;
     sm_gate_enter(store->gate);
     fault = sm_message_open(store, index, control, counter, text, length, out, &plain);

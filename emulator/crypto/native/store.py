@@ -1,8 +1,9 @@
 """Context store of the compiled core; the promise is in `emulator.crypto.store.StoreBase`.
 
-A message costs one call: index and text go in, the counter comes back, the text is read out of an output buffer that
-is used again (a call takes one out of a list and puts it back, so that threads never have the same). Everything that
-decides lies in C; what is left here is sizes of Python objects and names of errors.
+A message costs one call: index and text go in, the counter comes back, and the text is written into a `bytes` object
+that was made for it and that nobody else has yet, as CPython's own `PyBytes_FromStringAndSize(NULL, n)` is meant to be
+filled. An output buffer, and a copy out of it, cost a fifth more, and had to be kept apart for threads and wiped.
+Everything that decides lies in C; what is left here is sizes of Python objects and names of errors.
 
 Of a batch of lists, cutting the answers apart costs as much as sealing them. A `struct` format cuts many in one
 call: 64 slots at a time where all messages have one length, else by a format made for the batch. A slice each costs two
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate, chain, islice
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from emulator._native import ffi, lib
 from emulator.crypto import layout
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from emulator._native import CData
 
 _Answer = TypeVar("_Answer")
-_Room: TypeAlias = "tuple[int, CData, Any]"
-"""An output buffer: its bytes, its pointer, its view."""
-
 _seal = lib.sm_seal_one
 _open = lib.sm_open_one
 _gmac = lib.sm_gmac_one
@@ -52,7 +50,10 @@ _install = lib.sm_context_install
 _NULL: Final = ffi.NULL
 _STATE: Final = Struct("<8s8sIIII")
 _COUNTERS: Final = Struct("<II")
-_FIRST_ROOM: Final = 4096
+_LEAST: Final = 2
+"""A fresh object of fewer bytes may be one that everybody shares."""
+_KEPT: Final = 4096
+"""Formats of slots for texts up to here are kept."""
 _SLOT_MORE: Final = 31
 """A slot is longer than its text by this at most."""
 _CUT: Final = 64
@@ -70,7 +71,7 @@ class _Pieces(dict[int, str]):
     def __missing__(self, length: int) -> str:
         size = max(length + self._more, 0)
         piece = f"{size}s{layout.slot(length) - size}x"
-        if length < _FIRST_ROOM:
+        if length < _KEPT:
             self[length] = piece
         return piece
 
@@ -124,14 +125,6 @@ def _starts(lengths: Sequence[int]) -> list[int]:
     return list(accumulate(map(layout.slot, lengths), initial=0))[:-1]
 
 
-def _new_room(length: int = _FIRST_ROOM) -> "_Room":
-    if length > layout.MESSAGE_MAX + TAG_BYTES:
-        raise UsageError(f"a message has at most {layout.MESSAGE_MAX} bytes")
-    size = max(_FIRST_ROOM, 1 << length.bit_length())
-    out = ffi.new("uint8_t[]", size)
-    return size, out, ffi.buffer(out)
-
-
 def _controls(security_control: int, count: int) -> bytes:
     if not 0 <= security_control <= 0xFF:
         raise refusal(USAGE)
@@ -141,7 +134,7 @@ def _controls(security_control: int, count: int) -> bytes:
 class ContextStore(StoreBase):
     """`capacity` contexts (1 to 2^24), all empty at first."""
 
-    __slots__ = ("_handle", "_rooms")
+    __slots__ = ("_handle",)
 
     def __init__(self, capacity: int) -> None:
         if not 0 < capacity <= 1 << 24:
@@ -151,7 +144,6 @@ class ContextStore(StoreBase):
             raise MemoryError(f"no memory for {capacity} security contexts")
         self.capacity = capacity
         self._handle = ffi.gc(handle, lib.sm_store_free)
-        self._rooms: list[_Room] = [_new_room()]
         if not lib.sm_store_locked(self._handle):
             logging.getLogger("emulator.crypto").info(
                 "the keys of %d contexts could not be locked in memory (see ulimit -l)", capacity
@@ -206,23 +198,15 @@ class ContextStore(StoreBase):
         _check(title, 8, "a system title")
         self._do(lib.sm_context_set_peer, index, title)
 
-    def _room(self) -> _Room:
-        try:
-            return self._rooms.pop()
-        except IndexError:  # other threads have all there are
-            return _new_room()
-
     def counters(self, index: int) -> tuple[int, int]:
-        room = self._room()
+        found = bytes(_STATE.size)
         try:
-            status = _state(self._handle, index, room[1])
-            if status < 0:
-                raise refusal(-status)
-            return _COUNTERS.unpack_from(room[2], 16)
+            status = _state(self._handle, index, found)
         except (OverflowError, TypeError) as error:
             raise UsageError(str(error)) from error
-        finally:
-            self._rooms.append(room)
+        if status < 0:
+            raise refusal(-status)
+        return _COUNTERS.unpack_from(found, 16)
 
     def set_counters(self, index: int, *, tx: int | None = None, rx: int | None = None) -> None:
         mask = (tx is not None) | (rx is not None) << 1
@@ -238,9 +222,9 @@ class ContextStore(StoreBase):
         return status > 0
 
     def state(self, index: int) -> ContextState:
-        out = ffi.new("uint8_t[]", _STATE.size)
-        self._do(_state, index, out)
-        title, peer, tx, rx, epoch, flags = _STATE.unpack_from(ffi.buffer(out))
+        found = bytes(_STATE.size)
+        self._do(_state, index, found)
+        title, peer, tx, rx, epoch, flags = _STATE.unpack(found)
         return ContextState(title, peer, tx, rx, epoch, flags & MASTER != 0, flags >> 8)
 
     def erase(self, index: int) -> None:
@@ -261,8 +245,6 @@ class ContextStore(StoreBase):
         handle, self._handle = self._handle, _NULL
         if handle != _NULL:
             ffi.release(handle)
-            for size, _, buffer in self._rooms:
-                buffer[:] = bytes(size)
 
     def _key_bytes(self, index: int) -> int:
         return key_bytes(self._do(lib.sm_context_suite, index))
@@ -283,52 +265,36 @@ class ContextStore(StoreBase):
     def seal(self, index: int, security_control: int, plaintext: bytes) -> tuple[int, bytes]:
         length = len(plaintext)
         try:
-            room = self._rooms.pop()
-        except IndexError:
-            room = _new_room()
-        if length + TAG_BYTES > room[0]:
-            room = _new_room(length + TAG_BYTES)
-        size, out, buffer = room
-        try:
-            counter = _seal(self._handle, index, security_control, plaintext, length, out, size)
-            if counter < 0:
-                raise refusal(-counter)
-            return counter, buffer[: length + TAG_BYTES if security_control & AUTHENTICATED else length]
+            size = length + TAG_BYTES if security_control & AUTHENTICATED else length
+            sealed = bytes(size if size > 1 else _LEAST)
+            counter = _seal(self._handle, index, security_control, plaintext, length, sealed, size)
         except (OverflowError, TypeError) as error:
             raise UsageError(str(error)) from error
-        finally:
-            self._rooms.append(room)
+        if counter < 0:
+            raise refusal(-counter)
+        return counter, sealed if size > 1 else sealed[:size]
 
     def open(self, index: int, security_control: int, invocation_counter: int, text: bytes) -> bytes:
         length = len(text)
         try:
-            room = self._rooms.pop()
-        except IndexError:
-            room = _new_room()
-        if length > room[0]:
-            room = _new_room(length)
-        size, out, buffer = room
-        try:
-            plain = _open(self._handle, index, security_control, invocation_counter, text, length, out, size)
-            if plain < 0:
-                raise refusal(-plain, self.counters(index)[1] if plain == -REPLAY else 0)
-            return buffer[:plain]  # type: ignore[no-any-return]
+            size = length - TAG_BYTES if security_control & AUTHENTICATED else length
+            plain = bytes(size if size > 1 else _LEAST)
+            status = _open(self._handle, index, security_control, invocation_counter, text, length, plain, len(plain))
         except (OverflowError, TypeError) as error:
             raise UsageError(str(error)) from error
-        finally:
-            self._rooms.append(room)
+        if status < 0:
+            raise refusal(-status, self.counters(index)[1] if status == -REPLAY else 0)
+        return plain if size > 1 else plain[:size]
 
     def gmac(self, index: int, challenge: bytes) -> tuple[int, bytes]:
-        room = self._room()
+        tag = bytes(TAG_BYTES)
         try:
-            counter = _gmac(self._handle, index, challenge, len(challenge), room[1])
-            if counter < 0:
-                raise refusal(-counter)
-            return counter, room[2][:TAG_BYTES]
+            counter = _gmac(self._handle, index, challenge, len(challenge), tag)
         except (OverflowError, TypeError) as error:
             raise UsageError(str(error)) from error
-        finally:
-            self._rooms.append(room)
+        if counter < 0:
+            raise refusal(-counter)
+        return counter, tag
 
     def check_gmac(self, index: int, invocation_counter: int, tag: bytes, challenge: bytes) -> None:
         try:

@@ -53,7 +53,7 @@ def _calls(core: Core) -> int:
             "opening with no store": (USAGE, lambda: lib.sm_open_one(null, 0, 0x30, 0, text, 12, out, 12)),
             "a tag with no store": (USAGE, lambda: lib.sm_gmac_one(null, 0, text, 4, out)),
             "a short output": (USAGE, lambda: lib.sm_seal_one(store, 0, 0x30, text, 4, out, 15)),
-            "a short plaintext": (USAGE, lambda: lib.sm_open_one(store, 0, 0x30, 0, text, 20, out, 19)),
+            "a short plaintext": (USAGE, lambda: lib.sm_open_one(store, 0, 0x30, 0, text, 20, out, 7)),
             "a long text": (USAGE, lambda: lib.sm_seal_one(store, 0, 0x30, text, _LONG, out, 1 << 30)),
             "a text of all memory": (USAGE, lambda: lib.sm_seal_one(store, 0, 0x30, text, (1 << 64) - 1, out, 1 << 30)),
             "a long challenge": (USAGE, lambda: lib.sm_gmac_one(store, 0, text, _LONG, out)),
@@ -101,7 +101,7 @@ def _overlaps(core: Core) -> int:
         calls: dict[str, tuple[Callable[[Any, Any, int], int], int, int, int]] = {
             "seal": (lambda t, o, n: lib.sm_seal_one(store, 0, 0x30, t, n, o, n + 12), 0, 12, 0),
             "authenticate": (lambda t, o, n: lib.sm_seal_one(store, 0, 0x10, t, n, o, n + 12), 0, 12, 0),
-            "open": (lambda t, o, n: lib.sm_open_one(store, 0, 0x30, 0, t, n + 12, o, n + 12), 12, 12, 0),
+            "open": (lambda t, o, n: lib.sm_open_one(store, 0, 0x30, 0, t, n + 12, o, n), 12, 0, 0),
             "gcm seal": (lambda t, o, n: lib.sm_gcm_seal(keys.ek, 16, iv, b"", 0, t, n, o, 12), 0, 12, 0),
             "gcm open": (lambda t, o, n: lib.sm_gcm_open(keys.ek, 16, iv, b"", 0, t, n + 12, o, 12), 12, 0, 0),
             "esp seal": (lambda t, o, n: lib.sm_esp_seal(sa, t, n, 4, o, n + 37), 0, 37, 16),
