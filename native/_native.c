@@ -591,19 +591,19 @@ static void *_cffi_types[] = {
 /*  0 */ _CFFI_OP(_CFFI_OP_FUNCTION, 3), // char const *()(void)
 /*  1 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /*  2 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(char const *)
-/*  3 */ _CFFI_OP(_CFFI_OP_POINTER, 233), // char const *
+/*  3 */ _CFFI_OP(_CFFI_OP_POINTER, 238), // char const *
 /*  4 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /*  5 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_sa *, uint8_t const *, uint8_t const *)
-/*  6 */ _CFFI_OP(_CFFI_OP_POINTER, 236), // sm_sa *
-/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 238), // uint8_t const *
+/*  6 */ _CFFI_OP(_CFFI_OP_POINTER, 241), // sm_sa *
+/*  7 */ _CFFI_OP(_CFFI_OP_POINTER, 243), // uint8_t const *
 /*  8 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
 /*  9 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 10 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_sa const *, uint64_t *)
-/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 236), // sm_sa const *
+/* 11 */ _CFFI_OP(_CFFI_OP_POINTER, 241), // sm_sa const *
 /* 12 */ _CFFI_OP(_CFFI_OP_POINTER, 216), // uint64_t *
 /* 13 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 14 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store *, uint32_t)
-/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 237), // sm_store *
+/* 15 */ _CFFI_OP(_CFFI_OP_POINTER, 242), // sm_store *
 /* 16 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22), // uint32_t
 /* 17 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 18 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store *, uint32_t, uint32_t, uint32_t, uint32_t)
@@ -649,7 +649,7 @@ static void *_cffi_types[] = {
 /* 58 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
 /* 59 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 60 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store const *)
-/* 61 */ _CFFI_OP(_CFFI_OP_POINTER, 237), // sm_store const *
+/* 61 */ _CFFI_OP(_CFFI_OP_POINTER, 242), // sm_store const *
 /* 62 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 63 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store const *, uint32_t)
 /* 64 */ _CFFI_OP(_CFFI_OP_NOOP, 61),
@@ -658,7 +658,7 @@ static void *_cffi_types[] = {
 /* 67 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(sm_store const *, uint32_t, uint8_t *)
 /* 68 */ _CFFI_OP(_CFFI_OP_NOOP, 61),
 /* 69 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
-/* 70 */ _CFFI_OP(_CFFI_OP_POINTER, 238), // uint8_t *
+/* 70 */ _CFFI_OP(_CFFI_OP_POINTER, 243), // uint8_t *
 /* 71 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 72 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(uint8_t const *, size_t, uint8_t const *, size_t, uint8_t *)
 /* 73 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
@@ -680,7 +680,7 @@ static void *_cffi_types[] = {
 /* 89 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
 /* 90 */ _CFFI_OP(_CFFI_OP_FUNCTION, 47), // int()(void)
 /* 91 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 92 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_sa *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
+/* 92 */ _CFFI_OP(_CFFI_OP_FUNCTION, 240), // int64_t()(sm_sa *, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
 /* 93 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
 /* 94 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 95 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
@@ -692,7 +692,7 @@ static void *_cffi_types[] = {
 /* 101 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
 /* 102 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 103 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 104 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_sa *, uint8_t const *, size_t, uint32_t, uint8_t *, size_t)
+/* 104 */ _CFFI_OP(_CFFI_OP_FUNCTION, 240), // int64_t()(sm_sa *, uint8_t const *, size_t, uint32_t, uint8_t *, size_t)
 /* 105 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
 /* 106 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
 /* 107 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
@@ -700,14 +700,14 @@ static void *_cffi_types[] = {
 /* 109 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
 /* 110 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 111 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 112 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_sa *, uint8_t const *, size_t, uint8_t *, size_t)
+/* 112 */ _CFFI_OP(_CFFI_OP_FUNCTION, 240), // int64_t()(sm_sa *, uint8_t const *, size_t, uint8_t *, size_t)
 /* 113 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
 /* 114 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
 /* 115 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 116 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
 /* 117 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 118 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 119 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t *, uint8_t *)
+/* 119 */ _CFFI_OP(_CFFI_OP_FUNCTION, 240), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t *, uint8_t *)
 /* 120 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 121 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 122 */ _CFFI_OP(_CFFI_OP_POINTER, 16), // uint32_t const *
@@ -721,7 +721,7 @@ static void *_cffi_types[] = {
 /* 130 */ _CFFI_OP(_CFFI_OP_POINTER, 16), // uint32_t *
 /* 131 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
 /* 132 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 133 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint8_t *)
+/* 133 */ _CFFI_OP(_CFFI_OP_FUNCTION, 240), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint8_t *)
 /* 134 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 135 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 136 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
@@ -734,7 +734,7 @@ static void *_cffi_types[] = {
 /* 143 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
 /* 144 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
 /* 145 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 146 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t *, uint8_t *)
+/* 146 */ _CFFI_OP(_CFFI_OP_FUNCTION, 240), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t *, uint8_t *)
 /* 147 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 148 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 149 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
@@ -749,7 +749,7 @@ static void *_cffi_types[] = {
 /* 158 */ _CFFI_OP(_CFFI_OP_NOOP, 130),
 /* 159 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
 /* 160 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 161 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t const *, uint8_t *)
+/* 161 */ _CFFI_OP(_CFFI_OP_FUNCTION, 240), // int64_t()(sm_store *, size_t, uint32_t const *, uint8_t const *, uint8_t const *, size_t, uint32_t const *, uint32_t const *, uint8_t *, size_t, uint32_t const *, uint32_t const *, uint8_t *)
 /* 162 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 163 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 164 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
@@ -764,7 +764,7 @@ static void *_cffi_types[] = {
 /* 173 */ _CFFI_OP(_CFFI_OP_NOOP, 122),
 /* 174 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
 /* 175 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 176 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, uint32_t, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
+/* 176 */ _CFFI_OP(_CFFI_OP_FUNCTION, 240), // int64_t()(sm_store *, uint32_t, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
 /* 177 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 178 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 179 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
@@ -774,7 +774,7 @@ static void *_cffi_types[] = {
 /* 183 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
 /* 184 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 185 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 186 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
+/* 186 */ _CFFI_OP(_CFFI_OP_FUNCTION, 240), // int64_t()(sm_store *, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t *, size_t)
 /* 187 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 188 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 189 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
@@ -783,7 +783,7 @@ static void *_cffi_types[] = {
 /* 192 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
 /* 193 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 194 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 195 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t const *, size_t)
+/* 195 */ _CFFI_OP(_CFFI_OP_FUNCTION, 240), // int64_t()(sm_store *, uint32_t, uint32_t, uint8_t const *, size_t, uint8_t const *, size_t)
 /* 196 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 197 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 198 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
@@ -792,7 +792,7 @@ static void *_cffi_types[] = {
 /* 201 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
 /* 202 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
 /* 203 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 204 */ _CFFI_OP(_CFFI_OP_FUNCTION, 235), // int64_t()(sm_store *, uint32_t, uint8_t const *, size_t, uint8_t *)
+/* 204 */ _CFFI_OP(_CFFI_OP_FUNCTION, 240), // int64_t()(sm_store *, uint32_t, uint8_t const *, size_t, uint8_t *)
 /* 205 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
 /* 206 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 207 */ _CFFI_OP(_CFFI_OP_NOOP, 7),
@@ -811,23 +811,28 @@ static void *_cffi_types[] = {
 /* 220 */ _CFFI_OP(_CFFI_OP_FUNCTION, 15), // sm_store *()(uint32_t)
 /* 221 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 22),
 /* 222 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 223 */ _CFFI_OP(_CFFI_OP_FUNCTION, 239), // void()(sm_sa *)
-/* 224 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
-/* 225 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 226 */ _CFFI_OP(_CFFI_OP_FUNCTION, 239), // void()(sm_store *)
-/* 227 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
-/* 228 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 229 */ _CFFI_OP(_CFFI_OP_FUNCTION, 239), // void()(uint8_t *, size_t)
-/* 230 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
-/* 231 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
-/* 232 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
-/* 233 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
-/* 234 */ _CFFI_OP(_CFFI_OP_ENUM, 0), // enum sm_status
-/* 235 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
-/* 236 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // sm_sa
-/* 237 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // sm_store
-/* 238 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
-/* 239 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
+/* 223 */ _CFFI_OP(_CFFI_OP_FUNCTION, 216), // uint64_t()(uint64_t, uint64_t, uint64_t)
+/* 224 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 225 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 226 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 24),
+/* 227 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 228 */ _CFFI_OP(_CFFI_OP_FUNCTION, 244), // void()(sm_sa *)
+/* 229 */ _CFFI_OP(_CFFI_OP_NOOP, 6),
+/* 230 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 231 */ _CFFI_OP(_CFFI_OP_FUNCTION, 244), // void()(sm_store *)
+/* 232 */ _CFFI_OP(_CFFI_OP_NOOP, 15),
+/* 233 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 234 */ _CFFI_OP(_CFFI_OP_FUNCTION, 244), // void()(uint8_t *, size_t)
+/* 235 */ _CFFI_OP(_CFFI_OP_NOOP, 70),
+/* 236 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 28),
+/* 237 */ _CFFI_OP(_CFFI_OP_FUNCTION_END, 0),
+/* 238 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 2), // char
+/* 239 */ _CFFI_OP(_CFFI_OP_ENUM, 0), // enum sm_status
+/* 240 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 23), // int64_t
+/* 241 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 0), // sm_sa
+/* 242 */ _CFFI_OP(_CFFI_OP_STRUCT_UNION, 1), // sm_store
+/* 243 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 18), // uint8_t
+/* 244 */ _CFFI_OP(_CFFI_OP_PRIMITIVE, 0), // void
 };
 
 static int _cffi_const_SM_OK(unsigned long long *o)
@@ -2571,6 +2576,52 @@ _cffi_f_sm_key_wrap(PyObject *self, PyObject *args)
 #  define _cffi_f_sm_key_wrap _cffi_d_sm_key_wrap
 #endif
 
+static uint64_t _cffi_d_sm_mix(uint64_t x0, uint64_t x1, uint64_t x2)
+{
+  return sm_mix(x0, x1, x2);
+}
+#ifndef PYPY_VERSION
+static PyObject *
+_cffi_f_sm_mix(PyObject *self, PyObject *args)
+{
+  uint64_t x0;
+  uint64_t x1;
+  uint64_t x2;
+  uint64_t result;
+  PyObject *pyresult;
+  PyObject *arg0;
+  PyObject *arg1;
+  PyObject *arg2;
+
+  if (!PyArg_UnpackTuple(args, "sm_mix", 3, 3, &arg0, &arg1, &arg2))
+    return NULL;
+
+  x0 = _cffi_to_c_int(arg0, uint64_t);
+  if (x0 == (uint64_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x1 = _cffi_to_c_int(arg1, uint64_t);
+  if (x1 == (uint64_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  x2 = _cffi_to_c_int(arg2, uint64_t);
+  if (x2 == (uint64_t)-1 && PyErr_Occurred())
+    return NULL;
+
+  Py_BEGIN_ALLOW_THREADS
+  _cffi_restore_errno();
+  { result = sm_mix(x0, x1, x2); }
+  _cffi_save_errno();
+  Py_END_ALLOW_THREADS
+
+  (void)self; /* unused */
+  pyresult = _cffi_from_c_int(result, uint64_t);
+  return pyresult;
+}
+#else
+#  define _cffi_f_sm_mix _cffi_d_sm_mix
+#endif
+
 static int64_t _cffi_d_sm_open_batch(sm_store * x0, size_t x1, uint32_t const * x2, uint8_t const * x3, uint8_t const * x4, size_t x5, uint32_t const * x6, uint32_t const * x7, uint8_t * x8, size_t x9, uint32_t const * x10, uint32_t const * x11, uint8_t * x12)
 {
   return sm_open_batch(x0, x1, x2, x3, x4, x5, x6, x7, x8, x9, x10, x11, x12);
@@ -4160,16 +4211,17 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "sm_interface", (void *)_cffi_f_sm_interface, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_N, 90), (void *)_cffi_d_sm_interface },
   { "sm_key_unwrap", (void *)_cffi_f_sm_key_unwrap, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 72), (void *)_cffi_d_sm_key_unwrap },
   { "sm_key_wrap", (void *)_cffi_f_sm_key_wrap, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 72), (void *)_cffi_d_sm_key_wrap },
+  { "sm_mix", (void *)_cffi_f_sm_mix, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 223), (void *)_cffi_d_sm_mix },
   { "sm_open_batch", (void *)_cffi_f_sm_open_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 161), (void *)_cffi_d_sm_open_batch },
   { "sm_open_one", (void *)_cffi_f_sm_open_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 176), (void *)_cffi_d_sm_open_one },
-  { "sm_sa_free", (void *)_cffi_f_sm_sa_free, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 223), (void *)_cffi_d_sm_sa_free },
+  { "sm_sa_free", (void *)_cffi_f_sm_sa_free, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 228), (void *)_cffi_d_sm_sa_free },
   { "sm_sa_new", (void *)_cffi_f_sm_sa_new, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 211), (void *)_cffi_d_sm_sa_new },
   { "sm_sa_state", (void *)_cffi_f_sm_sa_state, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 10), (void *)_cffi_d_sm_sa_state },
   { "sm_seal_batch", (void *)_cffi_f_sm_seal_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 146), (void *)_cffi_d_sm_seal_batch },
   { "sm_seal_one", (void *)_cffi_f_sm_seal_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 186), (void *)_cffi_d_sm_seal_one },
   { "sm_select", (void *)_cffi_f_sm_select, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 2), (void *)_cffi_d_sm_select },
   { "sm_selected", (void *)_cffi_f_sm_selected, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_N, 0), (void *)_cffi_d_sm_selected },
-  { "sm_store_free", (void *)_cffi_f_sm_store_free, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 226), (void *)_cffi_d_sm_store_free },
+  { "sm_store_free", (void *)_cffi_f_sm_store_free, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 231), (void *)_cffi_d_sm_store_free },
   { "sm_store_locked", (void *)_cffi_f_sm_store_locked, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 60), (void *)_cffi_d_sm_store_locked },
   { "sm_store_new", (void *)_cffi_f_sm_store_new, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_O, 220), (void *)_cffi_d_sm_store_new },
   { "sm_tunnel_open", (void *)_cffi_f_sm_tunnel_open, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 112), (void *)_cffi_d_sm_tunnel_open },
@@ -4177,26 +4229,26 @@ static const struct _cffi_global_s _cffi_globals[] = {
   { "sm_tunnel_set", (void *)_cffi_f_sm_tunnel_set, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 5), (void *)_cffi_d_sm_tunnel_set },
   { "sm_unwrap_batch", (void *)_cffi_f_sm_unwrap_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 133), (void *)_cffi_d_sm_unwrap_batch },
   { "sm_unwrap_one", (void *)_cffi_f_sm_unwrap_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 204), (void *)_cffi_d_sm_unwrap_one },
-  { "sm_wipe_bytes", (void *)_cffi_f_sm_wipe_bytes, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 229), (void *)_cffi_d_sm_wipe_bytes },
+  { "sm_wipe_bytes", (void *)_cffi_f_sm_wipe_bytes, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 234), (void *)_cffi_d_sm_wipe_bytes },
   { "sm_wrap_batch", (void *)_cffi_f_sm_wrap_batch, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 133), (void *)_cffi_d_sm_wrap_batch },
   { "sm_wrap_one", (void *)_cffi_f_sm_wrap_one, _CFFI_OP(_CFFI_OP_CPYTHON_BLTN_V, 204), (void *)_cffi_d_sm_wrap_one },
 };
 
 static const struct _cffi_struct_union_s _cffi_struct_unions[] = {
-  { "sm_sa", 236, _CFFI_F_OPAQUE,
+  { "sm_sa", 241, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
-  { "sm_store", 237, _CFFI_F_OPAQUE,
+  { "sm_store", 242, _CFFI_F_OPAQUE,
     (size_t)-1, -1, -1, 0 /* opaque */ },
 };
 
 static const struct _cffi_enum_s _cffi_enums[] = {
-  { "sm_status", 234, _cffi_prim_int(sizeof(enum sm_status), ((enum sm_status)-1) <= 0),
+  { "sm_status", 239, _cffi_prim_int(sizeof(enum sm_status), ((enum sm_status)-1) <= 0),
     "SM_OK,SM_TAG,SM_REPLAY,SM_EXHAUSTED,SM_NO_KEY,SM_USAGE,SM_FOREIGN,SM_FRAME" },
 };
 
 static const struct _cffi_typename_s _cffi_typenames[] = {
-  { "sm_sa", 236 },
-  { "sm_store", 237 },
+  { "sm_sa", 241 },
+  { "sm_store", 242 },
 };
 
 static const struct _cffi_type_context_s _cffi_type_context = {
@@ -4206,12 +4258,12 @@ static const struct _cffi_type_context_s _cffi_type_context = {
   _cffi_struct_unions,
   _cffi_enums,
   _cffi_typenames,
-  50,  /* num_globals */
+  51,  /* num_globals */
   2,  /* num_struct_unions */
   1,  /* num_enums */
   2,  /* num_typenames */
   NULL,  /* no includes */
-  240,  /* num_types */
+  245,  /* num_types */
   0,  /* flags */
 };
 

@@ -121,6 +121,9 @@ int sm_gcm_open(const uint8_t *key, size_t key_length, const uint8_t *iv, const 
 int sm_key_wrap(const uint8_t *kek, size_t kek_length, const uint8_t *key, size_t length, uint8_t *out);
 int sm_key_unwrap(const uint8_t *kek, size_t kek_length, const uint8_t *wrapped, size_t length, uint8_t *out);
 void sm_wipe_bytes(uint8_t *bytes, size_t length);
+
+/* No secret: 64 even bits for a question of the emulator's chance, as emulator/kernel/chance.py mixes them. */
+uint64_t sm_mix(uint64_t key, uint64_t installation, uint64_t number);
 /* cdef ends */
 
 #endif
