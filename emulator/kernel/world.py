@@ -28,6 +28,12 @@ from emulator.kernel.time import HOUR
 DOZE: Final = HOUR
 """A wake further off than this keeps nobody awake."""
 
+# On the compiled engine (native/compile.py) what another module holds is looked for by name at each use, a `Final` not.
+_push: Final = heappush
+_pop: Final = heappop
+_Send: Final = Send
+_Note: Final = Note
+
 NEAR: Final = True
 FAR: Final = False
 
@@ -194,10 +200,10 @@ class World:
         carry_out = self._carry_out
         events = 0
         while heap or self._take_shelf():
-            event = heappop(heap)
+            event = _pop(heap)
             due, installation, _, wire, stage, payload, slot = event
             if due > end:
-                heappush(heap, event)
+                _push(heap, event)
                 break
             self.now = due
             events += 1
@@ -220,7 +226,7 @@ class World:
                     at = due + delay
                     event = (at, installation, number, wire, stage + 1, carried, slot)
                     if at < self._horizon:
-                        heappush(heap, event)
+                        _push(heap, event)
                     else:
                         self._put_off(event)
                 slot.number = number
@@ -254,7 +260,7 @@ class World:
         shelf = self._shelves.get(span)
         if shelf is None:
             self._shelves[span] = [event]
-            heappush(self._spans, span)
+            _push(self._spans, span)
         else:
             shelf.append(event)
 
@@ -262,7 +268,7 @@ class World:
         """Fill the empty heap from the next shelf; whether there was one."""
         if not self._spans:
             return False
-        span = heappop(self._spans)
+        span = _pop(self._spans)
         self._horizon = (span + 1) << _SPAN_BITS
         self._heap.extend(self._shelves.pop(span))
         heapify(self._heap)
@@ -279,7 +285,7 @@ class World:
         now, heap = self.now, self._heap
         for effect in effects:
             kind = type(effect)
-            if kind is Send:
+            if kind is _Send:
                 number = slot.number + 1
                 wire = self._wiring.wires[party, effect.port]  # type: ignore[union-attr]
                 for delay, carried in wire.carry(0, installation, effect.frame, now, number):  # type: ignore[union-attr]
@@ -288,11 +294,11 @@ class World:
                     due = now + delay
                     event: Event = (due, installation, number, wire, 1, carried, slot)
                     if due < self._horizon:
-                        heappush(heap, event)
+                        _push(heap, event)
                     else:
                         self._put_off(event)
                 slot.number = number
-            elif kind is Note:
+            elif kind is _Note:
                 self.journal.note(now, installation, party, effect)  # type: ignore[arg-type]
             else:
                 number = slot.number = slot.number + 1
@@ -305,6 +311,6 @@ class World:
                 else:
                     event = (at, installation, number, None, party, FAR, None)
                 if at < self._horizon:
-                    heappush(heap, event)
+                    _push(heap, event)
                 else:
                     self._put_off(event)
