@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from emulator.fleet import identity
 from emulator.fleet.installation import KINDS, Condition, Installation, Kind
 from emulator.fleet.recipe import DETAILS, DEVICE_NAMES, Combination, Recipe, WanLoss, condition_parts
@@ -30,6 +32,7 @@ NEVER: Final[Instant] = 1 << 62
 _PLASTIC: Final = 0.7548776662466927
 
 
+@mypyc_attr(native_class=False)
 @dataclass(frozen=True, slots=True)
 class Pin:
     """What one home must have, for the estate to have it at all: a condition, or a switching table."""
@@ -38,6 +41,7 @@ class Pin:
     tariff: str | None
 
 
+@mypyc_attr(serializable=True)
 class Plan:
     """The conditions of one estate. `is_active` tells an active home's number from a dormant one's."""
 
