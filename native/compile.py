@@ -22,11 +22,12 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir, redirect_stdout
+from dataclasses import dataclass
 from hashlib import blake2b
 from importlib import metadata
 from io import StringIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 TARGET: Final = ROOT / ".compiled"
@@ -93,72 +94,88 @@ def build(root: Path = ROOT, target: Path = TARGET) -> None:
         raise CompileError("Python.h is not here; install the headers of this Python (python3-dev)")
     made = stamp(root)
     with tempfile.TemporaryDirectory(prefix=f"{target.name}-", dir=target.parent) as folder:
-        new = Path(folder) / "new"
+        new, scratch = Path(folder) / "new", Path(folder) / "scratch"
         for package in PACKAGES:
             shutil.copytree(root / package, new / package, ignore=shutil.ignore_patterns(*_MADE))
-        _build_core(root, new, Path(folder) / "core")
-        extensions = _write_c(root, new, Path(folder) / "c")
-        _run_compiler(compiler, extensions, new)
+        _run_compiler(compiler, [_core(root), *_write_c(root, new, scratch)], new, scratch)
         (new / _STAMP).write_text(made, "utf-8")
         if target.exists():
             target.rename(Path(folder) / "old")
         new.rename(target)
 
 
-def _build_core(root: Path, new: Path, scratch: Path) -> None:
-    """The crypto core, as an ordinary installation builds it."""
-    words = ["-q", "build_ext", "--build-lib", str(new), "--build-temp", str(scratch)]
-    _run([sys.executable, "-c", "import setuptools; setuptools.setup()", *words], root)
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What the C compiler is to make: `path` of `sources`."""
+
+    path: str
+    sources: tuple[Path, ...]
+    words: tuple[str, ...]
 
 
-def _write_c(root: Path, new: Path, scratch: Path) -> list[Any]:
-    """C of all modules, written to `scratch`; a setuptools Extension for each, and one for what they share."""
+def _core(root: Path) -> Library:
+    """The crypto core, as pyproject.toml describes it."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    (core,) = settings["ext-modules"]
+    words = *(f"-I{root / folder}" for folder in core["include-dirs"]), *core["extra-compile-args"]
+    return Library(core["name"].replace(".", "/") + ".abi3.so", tuple(root / path for path in core["sources"]), words)
+
+
+def _write_c(root: Path, new: Path, scratch: Path) -> list[Library]:
+    """C of all modules, written to `scratch`: a small library for each, and a large one with what they share."""
     try:
         from mypyc.build import mypycify
     except ImportError as error:
         raise CompileError(f"mypyc cannot be loaded ({error}); install it with: pip install '.[compile]'") from None
-    paths = [str(source(module)) for module in modules(root)]
     options = [f"--config-file={root / 'pyproject.toml'}", f"--cache-dir={scratch / 'cache'}"]
+    paths = [str(source(module)) for module in modules(root)]
     said = StringIO()
     try:
         with chdir(new), redirect_stdout(said):
-            return mypycify(
+            extensions = mypycify(
                 [*options, *paths], opt_level=_LEVEL, debug_level="0", multi_file=True, target_dir=str(scratch)
             )
     except SystemExit as error:
         lines = [line for line in said.getvalue().splitlines() if "error:" in line] or [str(error)]
         raise CompileError(f"mypyc refuses {len(lines)} times, first {lines[0]}") from None
-
-
-def _run_compiler(compiler: Sequence[str], extensions: Sequence[Any], new: Path) -> None:
-    """Compile and link the extensions, as many files at once as there are processors."""
     suffix = str(sysconfig.get_config_var("EXT_SUFFIX"))
-    always = ["-fPIC", "-fwrapv", "-DNDEBUG", f"-I{sysconfig.get_path('include')}"]
+    return [
+        Library(
+            each.name.replace(".", "/") + suffix,
+            tuple(new / path for path in each.sources),
+            ("-fwrapv", *(f"-I{folder}" for folder in each.include_dirs), *each.extra_compile_args),
+        )
+        for each in extensions
+    ]
 
-    def compile_one(job: tuple[Any, str]) -> None:
-        extension, path = job
-        folders = [f"-I{folder}" for folder in extension.include_dirs]
-        words = [*always, *folders, *extension.extra_compile_args]
-        _run([*compiler, *words, "-c", path, "-o", f"{path}.o"], new)
 
-    def link(extension: Any) -> None:
-        path = new.joinpath(*extension.name.split("."))
-        objects = [f"{each}.o" for each in extension.sources]
-        _run([*compiler, "-shared", *objects, "-o", f"{path}{suffix}"], new)
+def _run_compiler(compiler: Sequence[str], libraries: Sequence[Library], new: Path, scratch: Path) -> None:
+    """Compile and link, as many files at once as there are processors."""
+    jobs = [(library, path) for library in libraries for path in library.sources]
+    jobs.sort(key=lambda job: -job[1].stat().st_size)  # the largest first, so that none is waited for at last
+    objects = {job: str(scratch / f"{number}.o") for number, job in enumerate(jobs)}
 
-    jobs = [(extension, path) for extension in extensions for path in extension.sources]
-    jobs.sort(key=lambda job: -os.path.getsize(new / job[1]))  # the largest first, so that none is waited for at last
+    python = f"-I{sysconfig.get_path('include')}"
+
+    def compile_one(job: tuple[Library, Path]) -> None:
+        library, path = job
+        _run([*compiler, "-fPIC", "-DNDEBUG", python, *library.words, "-c", str(path), "-o", objects[job]])
+
+    def link(library: Library) -> None:
+        parts = [objects[library, path] for path in library.sources]
+        _run([*compiler, "-shared", *parts, "-o", str(new / library.path)])
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(compile_one, jobs))
-        list(pool.map(link, extensions))
+        list(pool.map(link, libraries))
 
 
-def _run(words: Sequence[str], folder: Path) -> None:
+def _run(words: Sequence[str]) -> None:
     """Run a program. Raises CompileError with the first line it complains in."""
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if "error" in line.lower()] or [f"{done.returncode}"]
-        raise CompileError(f"{Path(words[0]).name} failed: {lines[0]}")
+        complaint = next((line for line in done.stderr.splitlines() if "error" in line), f"exit code {done.returncode}")
+        raise CompileError(f"{Path(words[0]).name} failed: {complaint}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -176,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"compiling {len(modules())} modules; this takes some minutes", flush=True)
         begin = time.monotonic()
         build()
-    except CompileError as error:
+    except (CompileError, OSError) as error:
         print(f"compile.py: {error}", file=sys.stderr)
         return 1
     print(f"{TARGET.name} is built, in {time.monotonic() - begin:.0f} s; PYTHONPATH={TARGET.name} runs a command on it")

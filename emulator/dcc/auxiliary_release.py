@@ -19,8 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from mypy_extensions import mypyc_attr
-
 from emulator.faults.auxiliary import RelayStuck, SwitchMappingDropped
 from emulator.faults.fault import Fault
 from emulator.fleet import registry, tariffs
@@ -42,7 +40,6 @@ FIRST_NUMBER: Final = 9_001
 """The faults of a hypothesis are numbered from here, apart from those somebody asked for."""
 
 
-@mypyc_attr(native_class=False)
 @dataclass(frozen=True, slots=True)
 class AuxiliarySettings:
     """`core_release` 1.0 lacks the capability, 1.1 has it. `hypothesis` is why, under 1.0; None there means H1, the one

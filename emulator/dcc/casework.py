@@ -8,8 +8,6 @@ each home's end into the rows, once.
 from dataclasses import dataclass
 from typing import Final
 
-from mypy_extensions import mypyc_attr
-
 from emulator.dcc.audit import Audit
 from emulator.dcc.takeover import Takeover, TakeoverSettings
 from emulator.dcc.verdict import CAUSE_CODES, CAUSE_NAMES, Outcome, Verdict
@@ -27,7 +25,6 @@ from emulator.kernel.time import HOUR
 from emulator.link.air import Coverage
 
 
-@mypyc_attr(native_class=False)
 @dataclass(frozen=True, slots=True)
 class CampaignSettings:
     """How a campaign is run. ASSUMED, but for the five attempts (published: "at least five attempts").
@@ -54,7 +51,6 @@ KEYS_LOST: Final = frozenset({"MF13:keys-lost", "MF13:master-lost"})
 """Causes that leave a meter which nobody can be given any more."""
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Casework:
     """A caseworker for the homes of a cell. `keyring` is the cell's."""
 

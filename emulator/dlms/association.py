@@ -52,7 +52,7 @@ class ClientProfile:
         return 0 if setup is None or setup.version == 0 else required_of_answers(setup.policy(device))
 
 
-@mypyc_attr(serializable=True)
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Association:
     """One client, from its AARQ on. `limit` is the longest APDU it takes; `kind`, `control` and `authenticated`
     describe the request being answered."""

@@ -114,7 +114,7 @@ _negotiated: Final = lru_cache(maxsize=256)(lambda information: INITIATE_RESPONS
 """What a server agrees to: one answer for all devices of a model, and it holds no secret."""
 
 
-@mypyc_attr(serializable=True)
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Client:
     """One client of one server. `store` and `context` hold its keys; both None for a client without any."""
 

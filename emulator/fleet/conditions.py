@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from mypy_extensions import mypyc_attr
-
 from emulator.fleet import identity
 from emulator.fleet.installation import KINDS, Condition, Installation, Kind
 from emulator.fleet.recipe import DETAILS, DEVICE_NAMES, Combination, Recipe, WanLoss, condition_parts
@@ -32,7 +30,6 @@ NEVER: Final[Instant] = 1 << 62
 _PLASTIC: Final = 0.7548776662466927
 
 
-@mypyc_attr(native_class=False)
 @dataclass(frozen=True, slots=True)
 class Pin:
     """What one home must have, for the estate to have it at all: a condition, or a switching table."""
@@ -41,7 +38,6 @@ class Pin:
     tariff: str | None
 
 
-@mypyc_attr(serializable=True)
 class Plan:
     """The conditions of one estate. `is_active` tells an active home's number from a dormant one's."""
 

@@ -22,7 +22,7 @@ from emulator.kernel.machine import Party
 _GOLDEN: Final = 0.6180339887498949
 
 
-@mypyc_attr(serializable=True)
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class DrawnHomes:
     """Home n of a recipe under a seed."""
 

@@ -50,7 +50,7 @@ class Homes(Protocol):
         ...
 
 
-@mypyc_attr(serializable=True)
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Estate:
     """All homes of one estate. Nothing one asks changes an answer; picklable.
 

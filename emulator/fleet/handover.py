@@ -156,7 +156,7 @@ def inventory_record(installation: Installation, numbers: identity.Numbers, far:
     return InventoryRecord(installation.number, tuple(devices), installation.mpan, installation.mprn)
 
 
-@mypyc_attr(serializable=True)
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Validation:
     """The Common Validation step: a record against the inventory and the EPCL of one estate."""
 

@@ -66,7 +66,7 @@ def is_mprn(text: str) -> bool:
     return 6 <= len(text) <= 10 and text.isascii() and text.isdigit() and mprn_check_digits(text[:-2]) == text[-2:]
 
 
-@mypyc_attr(serializable=True)
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Scatter:
     """A bijection of [0, modulus): `factor` must share no divisor with `modulus`."""
 
@@ -100,7 +100,7 @@ HOMES_MOST: Final = 10_000_000
 """The largest estate: nearly a tenth of the serial numbers, and well within all other spans."""
 
 
-@mypyc_attr(serializable=True)
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Numbers:
     """The numbers of one seed's estate. `flag` is three letters; `eui64_prefix` three bytes."""
 

@@ -14,7 +14,7 @@ from mypy_extensions import mypyc_attr
 Item = TypeVar("Item")
 
 
-@mypyc_attr(serializable=True)
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Weighted(Generic[Item]):
     """Items with weights; those of weight 0 are never chosen, unless all are 0: then all are equal."""
 
