@@ -3,6 +3,7 @@
     python bench/cohort.py [--estate mds-cohort] [--installations N] [--workers N] [--link ipsec] [--json FILE]
     python bench/cohort.py --faults [SCENARIO] [--installations N] [--workers N] [--sample N] [--json FILE]
     python bench/cohort.py --bytecodes [--installations N] [--json FILE]
+    python bench/cohort.py --compiled [...]
 
 Prints homes and exchanges a second (the audit of every home included; the migration's own part beside it),
 microseconds a wake and an exchange, bytes a sleeping home, peak memory, and the share of each layer, sampled over the
@@ -12,7 +13,8 @@ alone of one ciphered GET. Our exchange, through both ends, link, hub and radio,
 
 With `--faults` the estate is a scenario's, things go wrong on the way, and the oracle looks at what came of it; see
 `faulty_cohort`. With `--bytecodes` nothing is timed: a hundred homes are migrated under a trace that counts what the
-interpreter does, which is the same on every machine; see `bytecodes`.
+interpreter does, which is the same on every machine; see `bytecodes`. With `--compiled` the hot modules are what mypyc
+made of them, built first where that is not done yet; see `engine`. Layers have no shares then, as frames are not seen.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from time import perf_counter
 from typing import Any
 
 import bytecodes
+import engine
 import faulty_cohort
 
 from emulator.crypto import backend
@@ -91,7 +94,8 @@ def peer_cost() -> float | None:
 def measure(estate: Estate, workers: int, link: str) -> dict[str, Any]:
     """Run the campaign, sampled; the figures."""
     before, peer_before = calibration(), peer_cost()
-    result = campaign.run(estate, HostOptions(link=link, sample=True), workers=workers)
+    sample = engine.engine() == "interpreted"
+    result = campaign.run(estate, HostOptions(link=link, sample=sample), workers=workers)
     after, peer_after = calibration(), peer_cost()
     peer = None if peer_before is None or peer_after is None else (peer_before + peer_after) / 2
     us_per_exchange = result.elapsed_s * workers / result.exchanges * 1e6
@@ -102,6 +106,7 @@ def measure(estate: Estate, workers: int, link: str) -> dict[str, Any]:
         "digest": result.digest,
         "link": link,
         "workers": workers,
+        "engine": engine.engine(),
         "crypto": backend(),
         "python": sys.version.split()[0],
         "calibration_us": [round(before), round(after)],
@@ -125,7 +130,7 @@ def measure(estate: Estate, workers: int, link: str) -> dict[str, Any]:
         "events": result.events,
         "bytes_per_sleeping_installation": round(result.row_bytes),
         "peak_rss_bytes": result.peak_rss_bytes,
-        "time_shares": {layer: round(share, 3) for layer, share in shares(result.samples).items()},
+        "time_shares": {layer: round(share, 3) for layer, share in shares(result.samples).items()} if sample else {},
     }
 
 
@@ -139,8 +144,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here as JSON")
     parser.add_argument("--faults", nargs="?", const="cohort-faults", metavar="SCENARIO", help="run a scenario instead")
     parser.add_argument("--bytecodes", action="store_true", help="count instead of timing")
+    parser.add_argument("--compiled", action="store_true", help="on the compiled engine, which is built where needed")
     parser.add_argument("--sample", type=int, default=60, help="homes of each cell that the oracle looks at")
     options = parser.parse_args()
+    if options.compiled and options.bytecodes:
+        parser.error("--bytecodes counts what the interpreter does, and --compiled leaves it little")
+    if options.compiled:
+        engine.run_compiled()
     if options.bytecodes:
         figures = bytecodes.measure(options.estate, options.installations or 100, options.link)
     elif options.faults:
@@ -151,7 +161,7 @@ def main() -> None:
         estate = open_estate(options.estate, options.seed, options.installations)
         figures = measure(estate, options.workers, options.link)
     for name, value in figures.items():
-        if name == "time_shares":
+        if name == "time_shares" and value:
             print("where the time goes")
             for layer, share in value.items():
                 print(f"  {layer:<10}{share:>7.1%}")

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import msgspec
+from engine import engine
 
 from emulator.crypto import backend
 from emulator.dcc.rates import wilson
@@ -34,6 +35,7 @@ def measure(source: str, installations: int | None, seed: int | None, workers: i
         "seed": report.seed,
         "digest": report.digest,
         "workers": workers,
+        "engine": engine(),
         "crypto": backend(),
         "python": sys.version.split()[0],
         "installations": homes,

@@ -6,7 +6,10 @@ crypto core is a `CryptoError`. Wrong input from a person (a file, a row, an opt
 says what, where and what to do. Misuse by our own callers is a `UsageError`. The impossible is an `assert`.
 """
 
+from mypy_extensions import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class EmulatorError(Exception):
     """Root of every error this project raises on purpose."""
 
@@ -60,5 +63,6 @@ class ForeignStoreError(UsageError):
     """A context store was used by a process other than the one that made it."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class InputError(EmulatorError):
     """A person's file, row or option is wrong. The text says what, where and what to do."""

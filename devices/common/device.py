@@ -28,8 +28,9 @@ from emulator.codecs.wrapper import WRAPPER, Wrapper
 from emulator.commands import Command, HangUp, Notice, PowerCut, RaiseAlert
 from emulator.crypto import derive
 from emulator.crypto.keys import ContextStore
-from emulator.dlms.cosem import Association, Key, ObjectTree
+from emulator.dlms.cosem import Association, Key
 from emulator.dlms.server import Server
+from emulator.dlms.tree import ObjectTree
 from emulator.dlms.witness import Witness
 from emulator.errors import CounterExhaustedError, FrameError
 from emulator.faults.mischief import Mischief

@@ -10,8 +10,8 @@ from devices.common.key_writer import KeyWriter, writer
 from devices.common.model import DeviceModel
 from emulator.crypto.keys import ContextStore
 from emulator.dlms.classes.security_setup import SecuritySetup
-from emulator.dlms.cosem import ObjectTree
 from emulator.dlms.security import Reaction
+from emulator.dlms.tree import ObjectTree
 from emulator.faults.mischief import Mischief
 from emulator.faults.occasions import KeyName
 from emulator.kernel.effects import Instant

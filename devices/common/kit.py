@@ -10,9 +10,10 @@ from typing import Final, TypeVar
 from devices.common.profile import Profile
 from emulator.dlms.association import ClientProfile
 from emulator.dlms.classes import AssociationLN, Clock, PushSetup, SecuritySetup
-from emulator.dlms.cosem import CosemObject, ObjectTree
+from emulator.dlms.cosem import CosemObject
 from emulator.dlms.security import Reaction
 from emulator.dlms.server import ServerProfile
+from emulator.dlms.tree import ObjectTree
 
 _REACTIONS: Final = {reaction.value: reaction for reaction in Reaction}
 

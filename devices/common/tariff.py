@@ -321,10 +321,10 @@ def tables() -> Mapping[str, SwitchingTable]:
         try:
             spans = tuple((_second(str(start)), int(rate)) for start, rate in body["day"])
             rates, switched = int(body["rates"]), frozenset(map(int, body["switched"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as wrong:
             raise InputError(
-                f'{file}: {name}: {error!r}; a table has rates, switched and day = [["00:00", rate], ...]'
-            ) from error
+                f'{file}: {name}: {wrong!r}; a table has rates, switched and day = [["00:00", rate], ...]'
+            ) from wrong
         found[name] = switching_table(name, rates, switched, spans)
     return found
 

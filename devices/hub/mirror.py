@@ -18,7 +18,8 @@ from devices.common.profile import Profile, needed
 from devices.common.tariff import FLAT
 from emulator.codecs.axdr import Data
 from emulator.crypto.keys import ContextStore
-from emulator.dlms.cosem import Association, Key, ObjectTree
+from emulator.dlms.cosem import Association, Key
+from emulator.dlms.tree import ObjectTree
 from emulator.han.sleepy import Sleepy
 from emulator.kernel import chance
 from emulator.kernel.effects import Instant

@@ -35,8 +35,8 @@ from emulator.codecs.wrapper import WRAPPER, Wrapper
 from emulator.commands import ComeUp, Command
 from emulator.crypto.keys import ContextStore
 from emulator.dlms.classes import SecuritySetup
-from emulator.dlms.cosem import ObjectTree
 from emulator.dlms.server import Server, ServerProfile
+from emulator.dlms.tree import ObjectTree
 from emulator.errors import FrameError
 from emulator.faults import hub as mishaps
 from emulator.faults.fault import Point

@@ -7,11 +7,13 @@ The faults are those of `emulator.faults.hub` and, where the hub speaks for a de
 from collections.abc import Callable
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from devices.common.device import CosemDevice
 from devices.common.profile import Hub
 from emulator.codecs.get import DataAccessResult
 from emulator.codecs.wrapper import Wrapper
-from emulator.dlms.cosem import ObjectTree
+from emulator.dlms.tree import ObjectTree
 from emulator.faults import hub as mishaps
 from emulator.faults.fault import Point
 from emulator.faults.mischief import Strike
@@ -23,6 +25,7 @@ _ASSOCIATION: Final = frozenset({15, 17, 64})
 """Classes that a logical device is talked to with: association, SAP assignment, security setup."""
 
 
+@mypyc_attr(native_class=False)
 class Withholding(ObjectTree):
     """A logical device some of whose objects are there and cannot be had: data-access-result object-unavailable (11).
     `asked` is asked for each object that somebody wants, but for those that one talks to the device with."""

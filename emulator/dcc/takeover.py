@@ -11,6 +11,8 @@ What went wrong is an exception with a cause of the table in `verdict.py`; wheth
 from dataclasses import dataclass
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from emulator.codecs.axdr import Data, Tag, enum, integer, octet_string, structure
 from emulator.dcc import auxiliary_release, auxiliary_tables
 from emulator.dcc.auxiliary_release import AuxiliarySettings
@@ -32,6 +34,7 @@ from emulator.kernel.machine import Party
 from emulator.kernel.time import MINUTE, SECOND
 
 
+@mypyc_attr(native_class=False)
 @dataclass(frozen=True, slots=True)
 class TakeoverSettings:
     """How a takeover is done. All ASSUMED; durations in µs.
@@ -96,9 +99,9 @@ class Takeover:
             self.outcome = Outcome(Verdict.FAILED, error.cause)
         except NoAnswerError:
             self.outcome = Outcome(Verdict.FAILED, "MF3:wan-lost")
-        except RefusedError as error:
-            self.outcome = Outcome(Verdict.FAILED, _refusal(error))
-            yield Remark(Note("takeover.refused", (error.reason, str(error.detail))))
+        except RefusedError as refusal:
+            self.outcome = Outcome(Verdict.FAILED, _refusal(refusal))
+            yield Remark(Note("takeover.refused", (refusal.reason, str(refusal.detail))))
         else:
             self.outcome = Outcome(Verdict.MIGRATED, cause, self._followed)
         yield Remark(Note("takeover.ended", (self.outcome.verdict.name, self.outcome.cause)))
@@ -187,10 +190,10 @@ class Takeover:
             raise CauseError("MF10:counter")
         try:
             yield from associate(target.session, target.custody, reachable=silent)
-        except NoAnswerError as error:
+        except NoAnswerError as silence:
             if not silent:
                 raise
-            yield from self._keys_refused(target, RefusedError("silence", str(error)))
+            yield from self._keys_refused(target, RefusedError("silence", str(silence)))
 
     def _keys_refused(self, target: Target, error: RefusedError) -> Steps[None]:
         """The device takes none of the keys that the keepers can make. Raises CauseError."""

@@ -8,6 +8,8 @@ twice however often a client comes and goes. `opening` judges who gets one.
 from dataclasses import dataclass
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from emulator.codecs.acse import (
     Mechanism,
 )
@@ -50,6 +52,7 @@ class ClientProfile:
         return 0 if setup is None or setup.version == 0 else required_of_answers(setup.policy(device))
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Association:
     """One client, from its AARQ on. `limit` is the longest APDU it takes; `kind`, `control` and `authenticated`
     describe the request being answered."""

@@ -7,6 +7,8 @@ objects: a binding is given its key when an object takes it, and from then on is
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
+from mypy_extensions import mypyc_attr
+
 from emulator.codecs.action import ActionResult
 from emulator.codecs.axdr import Data, Tag
 from emulator.codecs.get import DataAccessResult
@@ -15,7 +17,7 @@ from emulator.kernel.effects import Instant
 
 if TYPE_CHECKING:
     from emulator.crypto.keys import ContextStore
-    from emulator.dlms.cosem import ObjectTree
+    from emulator.dlms.tree import ObjectTree
 
 Key: TypeAlias = tuple[int, bytes, int]
 """(class id, logical name, attribute): where a deviation is kept. Attribute numbers fit a signed byte."""
@@ -58,6 +60,7 @@ class Association(Protocol):
     def check_reply(self, device: "Device", reply: bytes) -> bytes: ...
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Device(Protocol):
     """What this room needs of a device. Implemented by the machines of `devices`; by a small one in the tests."""
 

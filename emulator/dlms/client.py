@@ -16,6 +16,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from emulator.codecs.acse import (
     AARE_FRAME,
     AARQ,
@@ -120,6 +122,7 @@ _negotiated: Final = lru_cache(maxsize=256)(lambda information: INITIATE_RESPONS
 """What a server agrees to: one answer for all devices of a model, and it holds no secret."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Client:
     """One client of one server. `store` and `context` hold its keys; both None for a client without any."""
 
@@ -239,10 +242,10 @@ class Client:
                 frame = GLO.parse(apdu)
                 return self._opened(frame.security_control, frame.invocation_counter, frame.text)
             return self._received(asked, apdu)
-        except ReplayError as error:
-            return Refused("counter", error.expected)
-        except CryptoError as error:
-            return Refused("tag", str(error))
+        except ReplayError as replay:
+            return Refused("counter", replay.expected)
+        except CryptoError as wrong:
+            return Refused("tag", str(wrong))
         except FrameError as error:
             return Refused("malformed", str(error))
 

@@ -117,10 +117,10 @@ class Server:
         except FrameError as error:
             device.note("dlms.malformed", error.codec, error.reason, error.offset)
             answer = _MALFORMED
-        except CryptoError as error:
-            answer = self.react(client_sap, error)
-        except Exception as error:  # a fault of ours must not take the estate down, and must be seen
-            device.note("dlms.fault", type(error).__name__, str(error))
+        except CryptoError as wrong:
+            answer = self.react(client_sap, wrong)
+        except Exception as fault:  # a fault of ours must not take the estate down, and must be seen
+            device.note("dlms.fault", type(fault).__name__, str(fault))
             answer = _FAULT
         finally:
             device.association = None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from emulator.crypto.keys import ContextStore
 from emulator.dlms.witness import Witness
@@ -69,6 +70,7 @@ _PACK: Final = msgspec.msgpack.Encoder().encode
 _UNPACK: Final = msgspec.msgpack.Decoder(dict[int, bytes]).decode
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Cell(Stricken):
     """One cell of an estate, with its world. `begin` the world by waking installations at the desk."""
 

@@ -9,6 +9,8 @@ that rates mean what they say.
 from math import fsum
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from emulator.fleet import identity
 from emulator.fleet.conditions import Plan
 from emulator.fleet.installation import Condition, DeviceKeys, DeviceSpec, Installation, Wiring
@@ -20,6 +22,7 @@ from emulator.kernel.machine import Party
 _GOLDEN: Final = 0.6180339887498949
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class DrawnHomes:
     """Home n of a recipe under a seed."""
 

@@ -12,6 +12,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from emulator.crypto import derive
 from emulator.errors import InputError, UsageError
 from emulator.fleet import conditions, handover, identity, listing, recipe_reading
@@ -48,6 +50,7 @@ class Homes(Protocol):
         ...
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Estate:
     """All homes of one estate. Nothing one asks changes an answer; picklable.
 

@@ -11,6 +11,7 @@ nobody could reach it. That is not refused on paper; the attempt will show that 
 from typing import Final
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from emulator.fleet import identity
 from emulator.fleet.installation import (
@@ -155,6 +156,7 @@ def inventory_record(installation: Installation, numbers: identity.Numbers, far:
     return InventoryRecord(installation.number, tuple(devices), installation.mpan, installation.mprn)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Validation:
     """The Common Validation step: a record against the inventory and the EPCL of one estate."""
 

@@ -13,6 +13,8 @@ from math import gcd
 from operator import mul
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from emulator.kernel import chance
 from emulator.kernel.machine import Party
 
@@ -64,6 +66,7 @@ def is_mprn(text: str) -> bool:
     return 6 <= len(text) <= 10 and text.isascii() and text.isdigit() and mprn_check_digits(text[:-2]) == text[-2:]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Scatter:
     """A bijection of [0, modulus): `factor` must share no divisor with `modulus`."""
 
@@ -97,6 +100,7 @@ HOMES_MOST: Final = 10_000_000
 """The largest estate: nearly a tenth of the serial numbers, and well within all other spans."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Numbers:
     """The numbers of one seed's estate. `flag` is three letters; `eui64_prefix` three bytes."""
 

@@ -84,10 +84,10 @@ def _load(value: str) -> Any:
         ) from error
     try:
         return getattr(module, attribute)
-    except AttributeError as error:
+    except AttributeError as missing:
         if value == _OWN:
-            raise InputError(_cure(str(getattr(module, "__file__", None) or "an unknown place"))) from error
-        raise InputError(f"{module_name} has no {attribute!r}; its entry point under {GROUP} is wrong") from error
+            raise InputError(_cure(str(getattr(module, "__file__", None) or "an unknown place"))) from missing
+        raise InputError(f"{module_name} has no {attribute!r}; its entry point under {GROUP} is wrong") from missing
 
 
 def _location(package: str) -> str | None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from emulator.crypto.keys import ContextStore
 from emulator.faults import hub
 from emulator.faults.fault import Fault, Point
@@ -39,6 +41,7 @@ _STRUCK: Final[Mapping[tuple[int, Port], tuple[Point, ...]]] = {
 """The wires that faults may be on, and where."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Stricken:
     """The part of a cell that faults are about. What is declared here is the cell's, and made there."""
 

@@ -9,9 +9,12 @@ from itertools import accumulate
 from math import fsum
 from typing import Generic, TypeVar
 
+from mypy_extensions import mypyc_attr
+
 Item = TypeVar("Item")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True, serializable=True)
 class Weighted(Generic[Item]):
     """Items with weights; those of weight 0 are never chosen, unless all are 0: then all are equal."""
 

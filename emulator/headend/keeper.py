@@ -161,7 +161,7 @@ class Custody:
         """Every generation whose key they can make together now: live, candidate, kept, and in the end what was
         handed over."""
         memory, own = self._memory, self._own
-        wanted = (memory[own], *(each for each in memory[own + 1 : own + _OWN] if each), 0)
+        wanted = (memory[own], *(each for each in tuple(memory[own + 1 : own + _OWN]) if each), 0)
         return tuple(dict.fromkeys(each for each in wanted if self.shared(each)))
 
     @property
@@ -278,7 +278,7 @@ class Custody:
             return had
         if not self._has(at, generation):
             return False
-        left = [each for each in memory[at + 2 : at + 4] if each and each != generation]
+        left = [each for each in (memory[at + 2], memory[at + 3]) if each and each != generation]
         if memory[at] == generation:
             memory[at] = left.pop(0) if left else 0
         if memory[at + 1] == generation:
@@ -326,7 +326,7 @@ class Custody:
             if generation and not self._has(at, generation):
                 continue
             memory[at] = generation
-            left = [each for each in memory[at + 2 : at + 4] if each and each != generation]
+            left = [each for each in (memory[at + 2], memory[at + 3]) if each and each != generation]
             if before and before != generation:
                 left.insert(0, before)
             memory[at + 2 : at + 4] = bytes((*left, 0, 0)[:2])
@@ -334,7 +334,7 @@ class Custody:
 
     def _keep(self, at: int, generation: int) -> None:
         memory = self._memory
-        left = [each for each in memory[at + 2 : at + 4] if each and each != generation]
+        left = [each for each in (memory[at + 2], memory[at + 3]) if each and each != generation]
         memory[at + 2 : at + 4] = bytes((generation, *left, 0)[:2])
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from emulator.crypto import derive
 from emulator.crypto.keys import ContextStore
 from emulator.dlms.client import MANAGEMENT, Client
@@ -40,6 +42,7 @@ class Target:
     public: Session
 
 
+@mypyc_attr(native_class=False)
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long an answer may take, in µs. ASSUMED: two crossings of a slow cellular bearer and some.

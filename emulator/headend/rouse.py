@@ -6,12 +6,15 @@ is up, and nothing more.
 
 from dataclasses import dataclass
 
+from mypy_extensions import mypyc_attr
+
 from emulator.headend.alerts import Inbox
 from emulator.headend.conversation import Listen, Text
 from emulator.headend.session import Steps
 from emulator.kernel.time import MINUTE
 
 
+@mypyc_attr(native_class=False)
 @dataclass(frozen=True, slots=True)
 class RouseSettings:
     """`callback` is the address the hub shall call, as text; `patience_us` is given `tries` times. ASSUMED."""

@@ -13,6 +13,8 @@ ahead, so a cell's memory of the air is the size of its traffic and not of its e
 from dataclasses import dataclass
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from emulator.kernel.chance import mix, place_key
 from emulator.kernel.effects import Instant
 from emulator.kernel.time import DAY, MILLISECOND, SECOND
@@ -50,6 +52,7 @@ UNCOVERED: Final = Coverage(never=True)
 """No coverage at any time: a home the network never reaches."""
 
 
+@mypyc_attr(native_class=False)
 @dataclass(frozen=True, slots=True)
 class AirProfile:
     """The mobile network.

@@ -36,8 +36,9 @@ from emulator.dlms.classes.register import Unit
 from emulator.dlms.classes.schedule import Entry
 from emulator.dlms.classes.script_table import EXECUTE, WRITE, Script, ScriptAction
 from emulator.dlms.client import MANAGEMENT, Answer, Client, More, Outcome, Profile, Refused
-from emulator.dlms.cosem import DEDICATED, ObjectTree, computed, constant, obis, stored
+from emulator.dlms.cosem import DEDICATED, computed, constant, obis, stored
 from emulator.dlms.server import Server, ServerProfile
+from emulator.dlms.tree import ObjectTree
 from emulator.kernel.time import DAY, HOUR, MINUTE
 
 NOW = 1_583_150_400_000_000  # 2020-03-02T12:00:00Z, a Monday

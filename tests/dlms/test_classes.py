@@ -52,7 +52,6 @@ from emulator.dlms.client import Answer, Profile, Refused
 from emulator.dlms.cosem import (
     AccessRefused,
     ActionRefused,
-    ObjectTree,
     computed,
     constant,
     obis,
@@ -60,6 +59,7 @@ from emulator.dlms.cosem import (
     same_shape,
     stored,
 )
+from emulator.dlms.tree import ObjectTree
 from emulator.errors import UsageError
 from emulator.kernel.time import DAY, HOUR, MINUTE, SECOND
 

@@ -64,8 +64,9 @@ from emulator.dlms.classes.image_transfer import ImageInfo
 from emulator.dlms.classes.push_setup import Column
 from emulator.dlms.classes.script_table import WRITE, Script, ScriptAction
 from emulator.dlms.client import MANAGEMENT, Answer, Client, More, Profile, Refused
-from emulator.dlms.cosem import DEDICATED, AccessRefused, ActionRefused, ObjectTree, as_action_result, is_tag
+from emulator.dlms.cosem import DEDICATED, AccessRefused, ActionRefused, as_action_result, is_tag
 from emulator.dlms.server import DEFAULT_CONFORMANCE
+from emulator.dlms.tree import ObjectTree
 from emulator.errors import NoKeyError, UsageError
 from emulator.kernel.time import DAY, HOUR
 

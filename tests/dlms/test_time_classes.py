@@ -52,7 +52,8 @@ from emulator.dlms.classes.schedule import Entry
 from emulator.dlms.classes.single_action_schedule import ONE_TIME, SAME_TIME, TIMES, execution_time
 from emulator.dlms.classes.special_days import special_day
 from emulator.dlms.client import Answer, Refused
-from emulator.dlms.cosem import AccessRefused, ActionRefused, ObjectTree
+from emulator.dlms.cosem import AccessRefused, ActionRefused
+from emulator.dlms.tree import ObjectTree
 from emulator.kernel.time import DAY, HOUR, MINUTE, SECOND, instant
 
 

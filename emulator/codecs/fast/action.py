@@ -1,6 +1,6 @@
 """ACTION, by hand: method references, optional parameters, optional answers."""
 
-from typing import Final
+from typing import Any, Final
 
 from emulator.codecs.action import (
     METHOD,
@@ -59,7 +59,7 @@ def _read_methods(data: bytes, at: int) -> tuple[tuple[MethodRef, ...], int]:
     return tuple(methods), at
 
 
-def _write_methods(values: tuple[MethodRef, ...], out: bytearray) -> None:
+def _write_methods(values: Any, out: bytearray) -> None:
     if not isinstance(values, tuple | list):
         raise Refusal("wants a tuple")
     out += length_bytes(len(values))
@@ -73,7 +73,7 @@ def _read_return(data: bytes, at: int) -> tuple[Data | int | None, int]:
     return None, at + 1
 
 
-def _write_return(value: Data | int | None, out: bytearray) -> None:
+def _write_return(value: Any, out: bytearray) -> None:
     if value is None:
         out.append(0)
     else:
@@ -118,18 +118,19 @@ def parse_request(data: bytes) -> AnyActionRequest:
         raise refused("action-request", data, error) from error
 
 
-def build_request(value: AnyActionRequest) -> bytes:
+def build_request(value: Any) -> bytes:
+    kind = type(value)
     try:
-        if type(value) is ActionRequest:
+        if kind is ActionRequest:
             out = bytearray((0xC3, 1, value.invoke))
             _write_method(value.method, out)
             out.append(value.parameters is not None)
             if value.parameters is not None:
                 axdr.write(value.parameters, out)
-        elif type(value) is ActionRequestNext:
+        elif kind is ActionRequestNext:
             out = bytearray((0xC3, 2, value.invoke))
             out += value.block.to_bytes(4, "big")
-        elif type(value) is ActionRequestList:
+        elif kind is ActionRequestList:
             out = bytearray((0xC3, 3, value.invoke))
             _write_methods(value.methods, out)
             if not isinstance(value.parameters, tuple | list):
@@ -137,19 +138,19 @@ def build_request(value: AnyActionRequest) -> bytes:
             out += length_bytes(len(value.parameters))
             for one in value.parameters:
                 axdr.write(one, out)
-        elif type(value) is ActionRequestFirstBlock:
+        elif kind is ActionRequestFirstBlock:
             out = bytearray((0xC3, 4, value.invoke))
             _write_method(value.method, out)
             write_block(value.last, value.block, value.raw, out)
-        elif type(value) is ActionRequestListFirstBlock:
+        elif kind is ActionRequestListFirstBlock:
             out = bytearray((0xC3, 5, value.invoke))
             _write_methods(value.methods, out)
             write_block(value.last, value.block, value.raw, out)
-        elif type(value) is ActionRequestBlock:
+        elif kind is ActionRequestBlock:
             out = bytearray((0xC3, 6, value.invoke))
             write_block(value.last, value.block, value.raw, out)
         else:
-            raise Refusal(f"a {type(value).__name__} does not belong here")
+            raise Refusal(f"a {kind.__name__} does not belong here")
         return bytes(out) if len(out) <= MAX_APDU else finished(out)
     except BUILD_ERRORS as error:
         raise unbuildable("action-request", error) from error
@@ -187,16 +188,17 @@ def parse_response(data: bytes) -> AnyActionResponse:
         raise refused("action-response", data, error) from error
 
 
-def build_response(value: AnyActionResponse) -> bytes:
+def build_response(value: Any) -> bytes:
+    kind = type(value)
     try:
-        if type(value) is ActionResponse:
+        if kind is ActionResponse:
             out = bytearray((0xC7, 1, value.invoke, value.result, value.data is not None))
             if value.data is not None:
                 write_result(value.data, out)
-        elif type(value) is ActionResponseBlock:
+        elif kind is ActionResponseBlock:
             out = bytearray((0xC7, 2, value.invoke))
             write_block(value.last, value.block, value.raw, out)
-        elif type(value) is ActionResponseList:
+        elif kind is ActionResponseList:
             out = bytearray((0xC7, 3, value.invoke))
             if not isinstance(value.results, tuple | list):
                 raise Refusal("wants a tuple")
@@ -204,11 +206,11 @@ def build_response(value: AnyActionResponse) -> bytes:
             for result, returned in value.results:
                 out.append(result)
                 _write_return(returned, out)
-        elif type(value) is ActionResponseNext:
+        elif kind is ActionResponseNext:
             out = bytearray((0xC7, 4, value.invoke))
             out += value.block.to_bytes(4, "big")
         else:
-            raise Refusal(f"a {type(value).__name__} does not belong here")
+            raise Refusal(f"a {kind.__name__} does not belong here")
         return bytes(out) if len(out) <= MAX_APDU else finished(out)
     except BUILD_ERRORS as error:
         raise unbuildable("action-response", error) from error

@@ -55,7 +55,7 @@ def parse(data: bytes) -> Data:
     return value
 
 
-def build(value: Data) -> bytes:
+def build(value: Any) -> bytes:
     out = bytearray()
     try:
         write(value, out)
@@ -221,8 +221,8 @@ def _element(data: bytes, at: int, description: TypeDescription, used: list[int]
     return Data(tag, tuple(items)), at
 
 
-def write(value: Data, out: bytearray) -> None:
-    """Append a datum to `out`."""
+def write(value: Any, out: bytearray) -> None:
+    """Append a datum to `out`; anything else is refused."""
     if value.__class__ is Data:
         tag, inner = value
         if tag == 9 and inner.__class__ is bytes and len(inner) < 0x80:  # the commonest of those that stand alone
@@ -232,7 +232,7 @@ def write(value: Data, out: bytearray) -> None:
     _write(value, out, [1], 0)
 
 
-def _write(datum: Data, out: bytearray, used: list[int], depth: int) -> None:
+def _write(datum: Any, out: bytearray, used: list[int], depth: int) -> None:
     if datum.__class__ is not Data:
         raise Refusal(f"{datum!r:.60} is no datum")
     tag, value = datum

@@ -3,6 +3,8 @@
 Inside a twin a refusal is a `Refusal` (which place, why) and a cut frame is whatever Python says about an index that is
 not there; at the twin's edge `refused` turns either into the one error, in the name of the frame that was asked for.
 A try block costs nothing in CPython 3.11 and later until something is raised.
+
+Builders take `Any`: what is no value of their frame is theirs to refuse, and compiled code would refuse it before them.
 """
 
 import struct

@@ -1,7 +1,7 @@
 """GET, by hand. The normal request is one lowered layout; the normal response is four bytes and a datum."""
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 from emulator.codecs.axdr import Data
 from emulator.codecs.codec import MAX_APDU
@@ -81,7 +81,7 @@ def read_attributes(data: bytes, at: int) -> tuple[tuple[AttributeRef, ...], int
     return tuple(found), at
 
 
-def write_attributes(values: tuple[AttributeRef, ...], out: bytearray) -> None:
+def write_attributes(values: Any, out: bytearray) -> None:
     if not isinstance(values, tuple | list):
         raise Refusal("wants a tuple")
     out += length_bytes(len(values))
@@ -99,7 +99,7 @@ def read_result(data: bytes, at: int) -> tuple[Data | int, int]:
     raise Refusal(f"no choice {kind:#04x} here", at)
 
 
-def write_result(value: Data | int, out: bytearray) -> None:
+def write_result(value: Any, out: bytearray) -> None:
     if value.__class__ is Data:
         out.append(0)
         axdr.write(value, out)
@@ -157,9 +157,10 @@ def parse_request(data: bytes) -> AnyGetRequest:
         raise refused("get-request", data, error) from error
 
 
-def build_request(value: AnyGetRequest) -> bytes:
+def build_request(value: Any) -> bytes:
+    kind = type(value)
     try:
-        if type(value) is GetRequest:
+        if kind is GetRequest:
             reference = value.attribute
             if type(reference) is AttributeRef and reference.access is None and len(reference.logical_name) == 6:
                 return NORMAL.pack(
@@ -167,13 +168,13 @@ def build_request(value: AnyGetRequest) -> bytes:
                 )
             out = bytearray((0xC0, 1, value.invoke))
             write_attribute(reference, out)
-        elif type(value) is GetRequestNext:
+        elif kind is GetRequestNext:
             return _NEXT.pack(0xC0, 2, value.invoke, value.block)
-        elif type(value) is GetRequestList:
+        elif kind is GetRequestList:
             out = bytearray((0xC0, 3, value.invoke))
             write_attributes(value.attributes, out)
         else:
-            raise Refusal(f"a {type(value).__name__} does not belong here")
+            raise Refusal(f"a {kind.__name__} does not belong here")
         return finished(out)
     except BUILD_ERRORS as error:
         raise unbuildable("get-request", error) from error
@@ -219,9 +220,10 @@ def parse_response(data: bytes) -> AnyGetResponse:
         raise refused("get-response", data, error) from error
 
 
-def build_response(value: AnyGetResponse) -> bytes:
+def build_response(value: Any) -> bytes:
+    kind = type(value)
     try:
-        if type(value) is GetResponse:
+        if kind is GetResponse:
             result = value.result
             if result.__class__ is Data:
                 out = bytearray((0xC4, 1, value.invoke, 0))
@@ -229,7 +231,7 @@ def build_response(value: AnyGetResponse) -> bytes:
             else:
                 out = bytearray((0xC4, 1, value.invoke))
                 write_result(result, out)
-        elif type(value) is GetResponseBlock:
+        elif kind is GetResponseBlock:
             if value.last not in (0, 1):
                 raise Refusal("wants True or False")
             out = bytearray(_BLOCK.pack(0xC4, 2, value.invoke, value.last, value.block))
@@ -238,7 +240,7 @@ def build_response(value: AnyGetResponse) -> bytes:
             else:
                 out.append(0)
                 out += with_length(value.result)
-        elif type(value) is GetResponseList:
+        elif kind is GetResponseList:
             if not isinstance(value.results, tuple | list):
                 raise Refusal("wants a tuple")
             out = bytearray((0xC4, 3, value.invoke))
@@ -246,7 +248,7 @@ def build_response(value: AnyGetResponse) -> bytes:
             for one in value.results:
                 write_result(one, out)
         else:
-            raise Refusal(f"a {type(value).__name__} does not belong here")
+            raise Refusal(f"a {kind.__name__} does not belong here")
         return bytes(out) if len(out) <= MAX_APDU else finished(out)
     except BUILD_ERRORS as error:
         raise unbuildable("get-response", error) from error

@@ -1,7 +1,7 @@
 """SET, by hand: the same pieces as GET, and blocks."""
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 from emulator.codecs.codec import MAX_APDU
 from emulator.codecs.fast import axdr
@@ -53,7 +53,7 @@ def read_block(data: bytes, at: int) -> tuple[bool, int, bytes]:
     return last, number, raw
 
 
-def write_block(last: bool, number: int, raw: bytes, out: bytearray) -> None:
+def write_block(last: Any, number: Any, raw: Any, out: bytearray) -> None:
     if last not in (0, 1):
         raise Refusal("wants True or False")
     out += _BLOCK.pack(last, number)
@@ -68,7 +68,7 @@ def _results(data: bytes, at: int) -> tuple[tuple[int, ...], int]:
     return tuple(data[at:end]), end
 
 
-def _write_results(results: tuple[int, ...], out: bytearray) -> None:
+def _write_results(results: Any, out: bytearray) -> None:
     if not isinstance(results, tuple | list):
         raise Refusal("wants a tuple")
     out += length_bytes(len(results))
@@ -107,20 +107,21 @@ def parse_request(data: bytes) -> AnySetRequest:
         raise refused("set-request", data, error) from error
 
 
-def build_request(value: AnySetRequest) -> bytes:
+def build_request(value: Any) -> bytes:
+    kind = type(value)
     try:
-        if type(value) is SetRequest:
+        if kind is SetRequest:
             out = bytearray((0xC1, 1, value.invoke))
             write_attribute(value.attribute, out)
             axdr.write(value.value, out)
-        elif type(value) is SetRequestFirstBlock:
+        elif kind is SetRequestFirstBlock:
             out = bytearray((0xC1, 2, value.invoke))
             write_attribute(value.attribute, out)
             write_block(value.last, value.block, value.raw, out)
-        elif type(value) is SetRequestBlock:
+        elif kind is SetRequestBlock:
             out = bytearray((0xC1, 3, value.invoke))
             write_block(value.last, value.block, value.raw, out)
-        elif type(value) is SetRequestList:
+        elif kind is SetRequestList:
             out = bytearray((0xC1, 4, value.invoke))
             write_attributes(value.attributes, out)
             if not isinstance(value.values, tuple | list):
@@ -128,12 +129,12 @@ def build_request(value: AnySetRequest) -> bytes:
             out += length_bytes(len(value.values))
             for one in value.values:
                 axdr.write(one, out)
-        elif type(value) is SetRequestListFirstBlock:
+        elif kind is SetRequestListFirstBlock:
             out = bytearray((0xC1, 5, value.invoke))
             write_attributes(value.attributes, out)
             write_block(value.last, value.block, value.raw, out)
         else:
-            raise Refusal(f"a {type(value).__name__} does not belong here")
+            raise Refusal(f"a {kind.__name__} does not belong here")
         return bytes(out) if len(out) <= MAX_APDU else finished(out)
     except BUILD_ERRORS as error:
         raise unbuildable("set-request", error) from error
@@ -165,23 +166,24 @@ def parse_response(data: bytes) -> AnySetResponse:
     return value
 
 
-def build_response(value: AnySetResponse) -> bytes:
+def build_response(value: Any) -> bytes:
+    kind = type(value)
     try:
-        if type(value) is SetResponse:
+        if kind is SetResponse:
             return bytes((0xC5, 1, value.invoke, value.result))
-        if type(value) is SetResponseBlock:
+        if kind is SetResponseBlock:
             return bytes((0xC5, 2, value.invoke)) + _NUMBER.pack(value.block)
-        if type(value) is SetResponseLastBlock:
+        if kind is SetResponseLastBlock:
             return bytes((0xC5, 3, value.invoke)) + _RESULT_NUMBER.pack(value.result, value.block)
-        if type(value) is SetResponseLastBlockList:
+        if kind is SetResponseLastBlockList:
             out = bytearray((0xC5, 4, value.invoke))
             _write_results(value.results, out)
             out += _NUMBER.pack(value.block)
-        elif type(value) is SetResponseList:
+        elif kind is SetResponseList:
             out = bytearray((0xC5, 5, value.invoke))
             _write_results(value.results, out)
         else:
-            raise Refusal(f"a {type(value).__name__} does not belong here")
+            raise Refusal(f"a {kind.__name__} does not belong here")
         return bytes(out) if len(out) <= MAX_APDU else finished(out)
     except BUILD_ERRORS as error:
         raise unbuildable("set-response", error) from error

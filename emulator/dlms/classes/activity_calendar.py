@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Final, TypeAlias
 
+from mypy_extensions import mypyc_attr
+
 from emulator.codecs.axdr import Data, Tag, array, long_unsigned, octet_string, structure, unsigned
 from emulator.codecs.get import DataAccessResult, SelectiveAccess
 from emulator.dlms import moment
@@ -159,6 +161,7 @@ def _compiled(seasons: Data, weeks: Data, days: Data) -> _Compiled:
     )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ActivityCalendar(CosemObject):
     """Attributes: 2 calendar name, 3 season profile, 4 week profile table, 5 day profile table, all active; 6 to 9
     the same, passive; 10 activation time of the passive calendar. Method 1 activate passive calendar, with
@@ -181,7 +184,7 @@ class ActivityCalendar(CosemObject):
         name: str = "",
     ) -> None:
         """Without a `clock` true time counts. `activated(device, at)` is told when the passive calendar took over;
-        `runs_scripts` makes the object execute the script of each switching time (`cosem.Timed`)."""
+        `runs_scripts` makes the object execute the script of each switching time (`tree.Timed`)."""
         checks = (None, _is_seasons, _is_weeks, _is_days)
         attributes = [stored(data, check) for data, check in zip(active.data(), checks, strict=True)]
         attributes += [stored(data, check) for data, check in zip(passive.data(), checks, strict=True)]

@@ -23,13 +23,13 @@ from emulator.dlms.cosem import (
     ActionRefused,
     CosemObject,
     Device,
-    ObjectTree,
     computed,
     constant,
     obis,
     octets,
     stored,
 )
+from emulator.dlms.tree import ObjectTree
 from emulator.kernel.effects import Instant
 
 CURRENT: Final = bytes((0, 0, 40, 0, 0, 255))

@@ -140,7 +140,7 @@ def _is_windows(data: Data) -> bool:
 class PushSetup(CosemObject):
     """Attributes: 2 push object list, 3 send destination and method, 4 communication windows, 5 randomisation start
     interval (s), 6 number of retries, 7 repetition delay (s). Method 1 push, with integer(0). Acts by itself when a
-    push was put off (`cosem.Timed`)."""
+    push was put off (`tree.Timed`)."""
 
     __slots__ = ("_clock", "_code")
     class_id: ClassVar[int] = 40

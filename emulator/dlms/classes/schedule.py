@@ -99,7 +99,7 @@ def _is_entries(data: Data) -> bool:
 
 class Schedule(CosemObject):
     """Attribute 2 entries. Methods: 1 enable/disable ranges, 2 insert (same index: overwrite), 3 delete a range. Acts
-    by itself (`cosem.Timed`)."""
+    by itself (`tree.Timed`)."""
 
     __slots__ = ("_clock", "_special_days")
     class_id: ClassVar[int] = 10

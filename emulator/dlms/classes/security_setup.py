@@ -215,9 +215,9 @@ class SecuritySetup(CosemObject):
         except NoKeyError as error:
             device.note("keys.refused", self.client_sap, "no master key")
             raise ActionRefused(ActionResult.OBJECT_UNAVAILABLE, "no master key here") from error
-        except CryptoError as error:
+        except CryptoError as wrong:
             device.note("keys.refused", self.client_sap, "wrong master key or changed bytes")
-            raise ActionRefused(ActionResult.OTHER_REASON, "a key was not wrapped under the master key") from error
+            raise ActionRefused(ActionResult.OTHER_REASON, "a key was not wrapped under the master key") from wrong
 
     def _accept(self, device: Device, index: int, keys: dict[int, bytearray], now: Instant) -> None:
         """Let these keys take effect once the answer was made."""

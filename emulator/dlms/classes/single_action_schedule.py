@@ -44,7 +44,7 @@ def _is_time(data: Data) -> bool:
 
 
 class SingleActionSchedule(CosemObject):
-    """Attributes: 2 executed script, 3 type, 4 execution times. Acts by itself (`cosem.Timed`)."""
+    """Attributes: 2 executed script, 3 type, 4 execution times. Acts by itself (`tree.Timed`)."""
 
     __slots__ = ("_clock",)
     class_id: ClassVar[int] = 22
