@@ -82,9 +82,13 @@ _TOLD: Final[dict[Event, str]] = {
 }
 
 # Looked up here and not on their classes: members of an `Enum` are found slowly, and a change makes ten moves.
-_RECORD, _ACKNOWLEDGE, _PROMOTE, _FOUND = Event.RECORD, Event.ACKNOWLEDGE, Event.PROMOTE, Event.FOUND
+_RECORD: Final = Event.RECORD
+_ACKNOWLEDGE: Final = Event.ACKNOWLEDGE
+_PROMOTE: Final = Event.PROMOTE
+_FOUND: Final = Event.FOUND
 _KEEPER: Final = Point.KEEPER
-_DATA, _MASTER = Hierarchy.DATA, Hierarchy.MASTER
+_DATA: Final = Hierarchy.DATA
+_MASTER: Final = Hierarchy.MASTER
 _HUB: Final = Party.HUB
 _SENT: Final = Stage.SENT
 

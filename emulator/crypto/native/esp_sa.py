@@ -10,10 +10,10 @@ from emulator.crypto.native.pointers import pointer
 from emulator.crypto.store import Key
 from emulator.errors import EmulatorError, FrameError, UsageError
 
-_seal = lib.sm_esp_seal
-_open = lib.sm_esp_open
-_tunnel_seal = lib.sm_tunnel_seal
-_tunnel_open = lib.sm_tunnel_open
+_seal: Final = lib.sm_esp_seal
+_open: Final = lib.sm_esp_open
+_tunnel_seal: Final = lib.sm_tunnel_seal
+_tunnel_open: Final = lib.sm_tunnel_open
 _FIRST_ROOM: Final = 4096
 
 OUTER_BYTES: Final = 20
@@ -23,7 +23,7 @@ _SPARE: Final = 128
 ENDS: Final = Struct(">12xIIHH")
 """Addresses and ports of an inner packet."""
 
-_ends = ENDS.unpack_from
+_ends: Final = ENDS.unpack_from
 
 
 class Sa(SaBase):

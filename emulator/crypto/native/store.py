@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from emulator._native import CData
 
 _Answer = TypeVar("_Answer")
-_seal = lib.sm_seal_one
-_open = lib.sm_open_one
-_gmac = lib.sm_gmac_one
-_gmac_check = lib.sm_gmac_check
-_state = lib.sm_context_state
-_loaded = lib.sm_context_loaded
-_install = lib.sm_context_install
+_seal: Final = lib.sm_seal_one
+_open: Final = lib.sm_open_one
+_gmac: Final = lib.sm_gmac_one
+_gmac_check: Final = lib.sm_gmac_check
+_state: Final = lib.sm_context_state
+_loaded: Final = lib.sm_context_loaded
+_install: Final = lib.sm_context_install
 _NULL: Final = ffi.NULL
 _STATE: Final = Struct("<8s8sIIII")
 _COUNTERS: Final = Struct("<II")
