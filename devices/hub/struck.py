@@ -5,7 +5,7 @@ The faults are those of `emulator.faults.hub` and, where the hub speaks for a de
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
@@ -13,6 +13,7 @@ from devices.common.device import CosemDevice
 from devices.common.profile import Hub
 from emulator.codecs.get import DataAccessResult
 from emulator.codecs.wrapper import Wrapper
+from emulator.dlms.cosem import CosemObject
 from emulator.dlms.tree import ObjectTree
 from emulator.faults import hub as mishaps
 from emulator.faults.fault import Point
@@ -34,13 +35,14 @@ class Withholding(ObjectTree):
 
     def __init__(self, objects: ObjectTree, asked: Callable[[], bool]) -> None:
         super().__init__(objects.values())
+        self.find = self._find
         self._asked = asked
         self._kept = False
 
-    def get(self, key: tuple[int, bytes], default: Any = None) -> Any:
-        found = super().get(key, default)
+    def _find(self, key: tuple[int, bytes]) -> CosemObject | None:
+        found = self.get(key)
         self._kept = found is not None and found.class_id not in _ASSOCIATION and self._asked()
-        return default if self._kept else found
+        return None if self._kept else found
 
     def missing(self, logical_name: bytes) -> DataAccessResult:
         return DataAccessResult.OBJECT_UNAVAILABLE if self._kept else super().missing(logical_name)

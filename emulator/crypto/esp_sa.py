@@ -12,9 +12,9 @@ from emulator.crypto.esp_sa_base import WINDOW, SaBase, SaState, Whole
 from emulator.crypto.esp_suites import suite as suite_named
 from emulator.crypto.store import Key
 
-if TYPE_CHECKING or backend() == "native":
+if not TYPE_CHECKING and backend() == "native":
     from emulator.crypto.native.esp_sa import Sa
-else:
+else:  # also what is compiled goes by, so that it counts on neither
     from emulator.crypto.fallback.esp_sa import Sa
 
 __all__ = ["Sa", "SaBase", "SaState", "Whole", "associate"]

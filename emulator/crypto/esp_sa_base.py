@@ -11,8 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, NamedTuple, NoReturn, Self
 
-from mypy_extensions import mypyc_attr
-
 from emulator.crypto.store import Key
 from emulator.errors import ForeignStoreError, UsageError
 
@@ -44,7 +42,6 @@ class Whole(NamedTuple):
     """Packet to (source address, destination address, source port, destination port, frame)."""
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class SaBase(ABC):
     """An association. Methods raise ForeignStoreError in another process and UsageError after `close`."""
 

@@ -10,9 +10,9 @@ from emulator.crypto.choice import backend
 from emulator.crypto.layout import AUTHENTICATED, COUNTER_MAX, ENCRYPTED, PROTECTED, ContextState
 from emulator.crypto.store import Key, StoreBase
 
-if TYPE_CHECKING or backend() == "native":
+if not TYPE_CHECKING and backend() == "native":
     from emulator.crypto.native.store import ContextStore
-else:
+else:  # also what is compiled goes by, so that it counts on neither
     from emulator.crypto.fallback.store import ContextStore
 
 __all__ = [

@@ -18,8 +18,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NoReturn, Self, TypeAlias
 
-from mypy_extensions import mypyc_attr
-
 from emulator.crypto.buffers import BatchBuffers
 from emulator.crypto.layout import ContextState
 from emulator.errors import EmulatorError, ForeignStoreError
@@ -27,7 +25,6 @@ from emulator.errors import EmulatorError, ForeignStoreError
 Key: TypeAlias = bytes | bytearray | memoryview
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class StoreBase(ABC):
     """Both stores. Every method raises ForeignStoreError in another process and UsageError outside `capacity`."""
 

@@ -119,7 +119,7 @@ class Takeover:
                 yield from self._test(target)
             except RefusedError as error:
                 if error.reason != "exception" or not (yield from self._gas_link_lost(target)):
-                    raise
+                    raise error
                 # TMAD lets the electricity leg go on alone when the gas leg fails on the HAN.
                 self._targets.remove(target)
                 cause = "MF5:GT01"
@@ -174,7 +174,7 @@ class Takeover:
             yield from associate(target.session, target.custody)
         except RefusedError as error:
             if error.reason in NO_KEYS or (error.reason == "exception" and (yield from self._gas_link_lost(target))):
-                raise
+                raise error
             if error.reason not in COUNTER_REASONS:
                 yield from self._keys_refused(target, error)
         except NoAnswerError:

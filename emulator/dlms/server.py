@@ -135,7 +135,7 @@ class Server:
         """`body` as a DataNotification in general-glo-ciphering, under the management client's context; plain on a
         device that has no keys for it. Raises CounterExhaustedError."""
         device = self.device
-        clock = device.objects.get(_CLOCK)
+        clock = device.objects.find(_CLOCK)
         stamp = clock.shown(device, now) if isinstance(clock, Clock) else moment.encode(now)
         index = device.contexts.get(self.profile.management, -1)
         if index < 0 or not device.store.loaded(index):

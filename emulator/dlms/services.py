@@ -95,7 +95,7 @@ def _offered(association: Association, bit: int, what: str) -> None:
 
 
 def _read(device: Device, association: Association, ref: AttributeRef, now: Instant) -> Data | int:
-    item = device.objects.get((ref.class_id, ref.logical_name)) or _current(association, ref)
+    item = device.objects.find((ref.class_id, ref.logical_name)) or _current(association, ref)
     if item is None:
         return device.objects.missing(ref.logical_name).value
     modes = association.client.association.rights.modes(item)[0]
@@ -113,7 +113,7 @@ def _read(device: Device, association: Association, ref: AttributeRef, now: Inst
 
 
 def _write(device: Device, association: Association, ref: AttributeRef, data: Data, now: Instant) -> int:
-    item = device.objects.get((ref.class_id, ref.logical_name)) or _current(association, ref)
+    item = device.objects.find((ref.class_id, ref.logical_name)) or _current(association, ref)
     if item is None:
         return device.objects.missing(ref.logical_name).value
     modes = association.client.association.rights.modes(item)[0]
@@ -135,7 +135,7 @@ def _write(device: Device, association: Association, ref: AttributeRef, data: Da
 def _invoke(
     device: Device, association: Association, ref: MethodRef, data: Data | None, now: Instant
 ) -> tuple[int, Data | int | None]:
-    item = device.objects.get((ref.class_id, ref.logical_name)) or _current(association, ref)
+    item = device.objects.find((ref.class_id, ref.logical_name)) or _current(association, ref)
     own = association.client.association
     if association.state != ASSOCIATED and (item is not own or ref.method != _REPLY_TO_HLS):
         raise not_allowed("the association is not open yet")

@@ -3,7 +3,7 @@
 Never compiled: it stands on what only the interpreter has, a dict with slots and a protocol that is asked at run time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol, runtime_checkable
 
 from emulator.codecs.get import DataAccessResult
@@ -25,12 +25,17 @@ class Timed(Protocol):
 
 
 class ObjectTree(dict[tuple[int, bytes], CosemObject]):
-    """All objects of a model, keyed (class id, logical name). Made once and never changed."""
+    """All objects of a model, keyed (class id, logical name). Made once and never changed.
 
-    __slots__ = ("_by_logical_name", "_by_name", "timed")
+    `find` is how a device's own rooms come by an object that somebody wants; None when it is not to be had. A tree that
+    withholds objects puts another there: `get` is a dict's own, and compiled code takes it for that.
+    """
+
+    __slots__ = ("_by_logical_name", "_by_name", "find", "timed")
 
     def __init__(self, objects: Iterable[CosemObject]) -> None:
         super().__init__()
+        self.find: Callable[[tuple[int, bytes]], CosemObject | None] = self.get
         self._by_name: dict[str, CosemObject] = {}
         self._by_logical_name: dict[bytes, list[CosemObject]] = {}
         for item in objects:

@@ -103,7 +103,8 @@ def associate(session: Session, device: DeviceCustody, *, reachable: bool = Fals
                     if doubted:
                         change.move(Event.DISPROVEN)
                         yield Remark(Note("recovery.candidate-disproven", (int(device.party),)))
-                    return
+                    phase = Phase.IN
+                    continue
                 failures.append(error)
                 phase = TRANSITIONS[Phase.LIVE, _said(error, device, doubted or reachable)]
                 continue
@@ -119,11 +120,14 @@ def associate(session: Session, device: DeviceCustody, *, reachable: bool = Fals
                     break
                 failures.append(error)
             phase = TRANSITIONS[phase, answer]
-        if phase is Phase.IN:
-            return
-    finally:
+    except Exception as broken:
         if device.told:
             yield from asking.heard(device)
+        raise broken
+    if device.told:
+        yield from asking.heard(device)
+    if phase is Phase.IN:
+        return
     if before is not None:
         session.back_to(*before)
     raise next((error for error in failures if isinstance(error, NoAnswerError)), None) or failures[-1]

@@ -77,10 +77,10 @@ def rotate(session: Session, device: DeviceCustody) -> Steps[None]:
     try:
         try:
             yield from _rotated(session, device)
-        except (NoAnswerError, RefusedError):
+        except (NoAnswerError, RefusedError) as error:
             device.take_losses()
             yield from heard(device)
-            raise
+            raise error
         device.take_losses()
         yield from heard(device)
     finally:
@@ -238,7 +238,7 @@ def _send_master(session: Session, device: DeviceCustody) -> Steps[None]:
             if found or not (yield from _refused_master(session, device)):
                 if change.in_doubt:
                     _failed(device, change, Event.DISPROVEN)
-                raise
+                raise error
             if change.custody.live == generation:
                 return
             found = True
@@ -289,10 +289,10 @@ def _change_data(session: Session, device: DeviceCustody) -> Steps[None]:
                 _failed(device, change, Event.DISPROVEN if whole else Event.DOUBT)
                 if not master.in_doubt:
                     yield from _astray(session, device)
-                raise
+                raise error
             _failed(device, change, Event.DOUBT)
             if not change.in_doubt or not (yield from proves_candidate(session, device)):
-                raise
+                raise error
             break
         after = DeviceKeys(wanted.ek if "ek" in part else before.ek, wanted.ak if "ak" in part else before.ak, None)
         spent = session.next_counter if policy.counter_after is not None else 0

@@ -70,6 +70,20 @@ def test_no_exception_name_has_two_types_in_one_function() -> None:
                     assert types.setdefault(each.name, caught) == caught, f"{module}:{each.lineno}: {each.name}"
 
 
+def test_no_generator_yields_between_an_exception_and_its_going_on() -> None:
+    """Across a yield a compiled generator forgets what it is handling: a bare `raise` after one raises nothing at all,
+    and so does the end of a `finally` with one in it. `raise error`, by its name, is safe."""
+    for module, tree in trees().items():
+        for each in ast.walk(tree):
+            if isinstance(each, ast.ExceptHandler):
+                yields = [at.lineno for at in ast.walk(each) if isinstance(at, ast.Yield | ast.YieldFrom)]
+                bare = [at.lineno for at in ast.walk(each) if isinstance(at, ast.Raise) and at.exc is None]
+                assert not yields or all(at < min(yields) for at in bare), f"{module}: {bare}"
+            elif isinstance(each, ast.Try):
+                for at in (inner for statement in each.finalbody for inner in ast.walk(statement)):
+                    assert not isinstance(at, ast.Yield | ast.YieldFrom), f"{module}:{at.lineno}"
+
+
 def test_no_class_stands_on_what_mypyc_cannot_compile() -> None:
     """Protocols asked at run time, and Structs whose defaults are made by `field`."""
     for module, tree in trees().items():
@@ -79,6 +93,19 @@ def test_no_class_stands_on_what_mypyc_cannot_compile() -> None:
             if any("Struct" in ast.unparse(base) for base in found.bases):
                 made = [ast.unparse(each) for each in found.body if isinstance(each, ast.AnnAssign)]
                 assert not any("= field(" in each for each in made), f"{module}: {found.name}"
+
+
+def test_what_classes_say_to_mypyc_is_whole() -> None:
+    """What pickles runs its __init__ for interpreted callers only where one may derive from it (mypyc 2.4); and of a
+    dataclass left to the interpreter mypyc keeps plain annotations alone, which settings are read by."""
+    for module, tree in trees().items():
+        for found in (each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)):
+            said = "".join(ast.unparse(each) for each in found.decorator_list)
+            if "serializable=True" in said:
+                assert "allow_interpreted_subclasses=True" in said, f"{module}: {found.name}"
+            if "native_class=False" in said and "dataclass" in said:
+                types = [ast.unparse(each.annotation) for each in found.body if isinstance(each, ast.AnnAssign)]
+                assert all(each.isidentifier() for each in types), f"{module}: {found.name}"
 
 
 def test_the_stamp_notices_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -304,7 +304,8 @@ def _write_body(tag: int, value: Any, out: bytearray) -> None:
 
 
 def _write_compact(value: Any, out: bytearray, used: list[int], depth: int) -> None:
-    if not isinstance(value, CompactArray) or not isinstance(value.items, tuple | list):
+    kind = type(value)
+    if kind is not CompactArray or not isinstance(value.items, tuple | list):
         raise Refusal("wants a CompactArray")
     if depth == MAX_DEPTH:
         _too_deep()

@@ -1,7 +1,7 @@
 """ESP packets of the compiled core; the promise is in `emulator.crypto.esp_sa_base`."""
 
 from struct import Struct
-from typing import Any, Final
+from typing import Final
 
 from emulator._native import ffi, lib
 from emulator.crypto.esp_sa_base import PACKET_MAX, SaBase, SaState, Whole, check, malformed
@@ -79,9 +79,8 @@ class Sa(SaBase):
         return Whole(self._seal_whole, self._open_whole)
 
     def _seal_whole(
-        self, source: Any, destination: Any, source_port: Any, destination_port: Any, frame: Any, identification: Any
+        self, source: int, destination: int, source_port: int, destination_port: int, frame: bytes, identification: int
     ) -> bytes | None:
-        """As `Whole.seal` says. Of anything odd the call below complains, and the long way says what it is."""
         length = len(frame)
         if length + _SPARE > self._room:
             self._grow(PACKET_MAX + _SPARE)
@@ -102,7 +101,7 @@ class Sa(SaBase):
             return None
         return self._buffer[:size] if size > 0 else None
 
-    def _open_whole(self, packet: Any) -> tuple[int, int, int, int, bytes] | None:
+    def _open_whole(self, packet: bytes) -> tuple[int, int, int, int, bytes] | None:
         length = len(packet)
         if length > self._room:
             self._grow(PACKET_MAX + _SPARE)

@@ -64,7 +64,7 @@ class Column:
 
     def value(self, device: Device, now: Instant) -> Data:
         """What the attribute holds now; null where it cannot be read, as a meter pushes it."""
-        target = device.objects.get((self.class_id, self.logical_name))
+        target = device.objects.find((self.class_id, self.logical_name))
         if target is None:
             return null()
         try:

@@ -87,7 +87,7 @@ def _is_scripts(data: Data) -> bool:
 
 def execute_script(device: Device, logical_name: bytes, number: int, now: Instant) -> None:
     """Run script `number` of the script table called `logical_name`. Raises `ActionRefused`."""
-    table = device.objects.get((9, logical_name))
+    table = device.objects.find((9, logical_name))
     if table is None:
         raise ActionRefused(as_action_result(device.objects.missing(logical_name)), "no such script table")
     table.act(device, 1, long_unsigned(number), now)
@@ -134,7 +134,7 @@ class ScriptTable(CosemObject):
             raise ActionRefused(ActionResult.OBJECT_UNDEFINED, f"no script {number}")
         for action in script.value[1].value:
             service, class_id, logical_name, index, parameter = action.value
-            target = device.objects.get((class_id.value, logical_name.value))
+            target = device.objects.find((class_id.value, logical_name.value))
             if target is None:
                 result = device.objects.missing(logical_name.value)
                 raise ActionRefused(as_action_result(result), "the script names an object that is not here")
