@@ -38,7 +38,7 @@ INPUTS: Final = (*PACKAGES, "native", "pyproject.toml")
 """What a stamp is made of."""
 
 _STAMP: Final = "stamp"
-_LEVEL: Final = "1"
+_LEVEL: Final = "2"
 _MADE: Final = ("*.so", "*.o", "*.pyc", "__pycache__")
 
 
