@@ -25,8 +25,8 @@ def place_key(seed: int, place: str) -> int:
 
 
 def bits(seed: int, place: str, installation: int, number: int = 0) -> int:
-    """64 even bits for one question."""
-    return mix(place_key(seed, place), installation, number)
+    """64 even bits for one question. Numbers below 0 (what is no home's) are as good as others."""
+    return mix(place_key(seed, place), installation & _MASK, number & _MASK)
 
 
 def mix_slowly(key: int, installation: int, number: int) -> int:

@@ -23,7 +23,7 @@ from emulator.resources import fixture
 KEYS = {
     "seed", "digest", "link_digest", "installations", "migrated", "failed", "unrecoverable", "by_cause", "retried",
     "exchanges", "logged_exchanges", "link", "audited", "agrees", "days", "virtual_s", "elapsed_s", "peak_rss_bytes",
-    "events", "bytes_per_sleeping_installation", "auxiliary", "rates",
+    "events", "bytes_per_sleeping_installation", "auxiliary", "rates", "migration_s", "migration_exchanges",
 }  # fmt: skip
 ASKED = {
     "seed", "digest", "installations", "migrated", "failed", "unrecoverable", "by_cause", "exchanges", "audited",

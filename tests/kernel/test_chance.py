@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.kernel.chance import between, bits, draw, mix, mix_slowly
+from emulator.kernel.chance import between, bits, draw, mix, mix_slowly, place_key
 
 WORDS = st.integers(0, (1 << 64) - 1)
 
@@ -21,10 +21,11 @@ def test_the_core_mixes_as_python_does(key: int, installation: int, number: int)
     assert mix(key, installation, number) == mix_slowly(key, installation, number)
 
 
-@given(st.integers(), st.text(max_size=20), st.integers(0, 1 << 40), st.integers(0, 1 << 60))
+@given(st.integers(), st.text(max_size=20), st.integers(-(1 << 40), 1 << 40), st.integers(-(1 << 60), 1 << 60))
 def test_a_draw_is_a_function_of_its_question(seed: int, place: str, installation: int, number: int) -> None:
     asked = (seed, place, installation, number)
     assert bits(*asked) == bits(*asked)
+    assert bits(*asked) == mix_slowly(place_key(seed, place), installation, number)
     assert 0 <= draw(*asked) < 1
     assert 3 <= between(3, 9, *asked) <= 9
 
