@@ -5,7 +5,8 @@
     python bench/cohort.py --bytecodes [--installations N] [--json FILE]
     python bench/cohort.py --compiled [...]
 
-Prints homes and exchanges a second (the audit of every home included; the migration's own part beside it),
+Prints homes and exchanges a second (the audit of every home included; the migration's own part beside it, and how long
+20 exchanges an installation would take, as migrations differ in how many they make),
 microseconds a wake and an exchange, bytes a sleeping home, peak memory, and the share of each layer, sampled over the
 whole run. Two figures say what the machine was like: a calibration line (a fixed piece of pure Python and hashing,
 before and after), and a peer timed in the same process: what the client library dlms-cosem needs for the client's side
@@ -121,6 +122,7 @@ def measure(estate: Estate, workers: int, link: str) -> dict[str, Any]:
         "exchanges": result.exchanges,
         "exchanges_per_installation": round(result.exchanges / sums.installations, 1),
         "exchanges_per_s": round(result.exchanges / result.elapsed_s),
+        "s_for_20_exchanges_per_installation": round(result.elapsed_s * 20 * sums.installations / result.exchanges, 1),
         "migration_s": round(result.migration_s, 2),
         "migration_exchanges_per_installation": round(result.migration_exchanges / sums.installations, 1),
         "us_per_exchange": round(us_per_exchange, 1),
