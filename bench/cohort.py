@@ -6,11 +6,11 @@
     python bench/cohort.py --compiled [...]
 
 Prints homes and exchanges a second (the audit of every home included; the migration's own part beside it, and how long
-20 exchanges an installation would take, as migrations differ in how many they make),
-microseconds a wake and an exchange, bytes a sleeping home, peak memory, and the share of each layer, sampled over the
-whole run. Two figures say what the machine was like: a calibration line (a fixed piece of pure Python and hashing,
-before and after), and a peer timed in the same process: what the client library dlms-cosem needs for the client's side
-alone of one ciphered GET. Our exchange, through both ends, link, hub and radio, is given as a multiple of that.
+20 exchanges an installation would take, as migrations differ in how many they make), microseconds a wake and an
+exchange, bytes a sleeping home, peak memory, and the share of each layer, sampled over the whole run. Two figures say
+what the machine was like: a calibration line (a fixed piece of pure Python and hashing, before and after), and a peer
+timed in the same process: what the client library dlms-cosem needs for the client's side alone of one ciphered GET. Our
+exchange, through both ends, link, hub and radio, is given as a multiple of that.
 
 With `--faults` the estate is a scenario's, things go wrong on the way, and the oracle looks at what came of it; see
 `faulty_cohort`. With `--bytecodes` nothing is timed: a hundred homes are migrated under a trace that counts what the
@@ -93,9 +93,10 @@ def peer_cost() -> float | None:
 
 
 def measure(estate: Estate, workers: int, link: str) -> dict[str, Any]:
-    """Run the campaign, sampled; the figures."""
+    """Run the campaign, sampled where frames can be seen; the figures."""
     before, peer_before = calibration(), peer_cost()
-    sample = engine.engine() == "interpreted"
+    runs_on = engine.engine()
+    sample = runs_on == "interpreted"
     result = campaign.run(estate, HostOptions(link=link, sample=sample), workers=workers)
     after, peer_after = calibration(), peer_cost()
     peer = None if peer_before is None or peer_after is None else (peer_before + peer_after) / 2
@@ -107,7 +108,7 @@ def measure(estate: Estate, workers: int, link: str) -> dict[str, Any]:
         "digest": result.digest,
         "link": link,
         "workers": workers,
-        "engine": engine.engine(),
+        "engine": runs_on,
         "crypto": backend(),
         "python": sys.version.split()[0],
         "calibration_us": [round(before), round(after)],
